@@ -1,0 +1,306 @@
+"""Activation functions: the registry of their names, formulas, derivatives and parameters.
+
+An activation is added by one entry here and one in the C list (``csrc/activations.h``); everything else, tests
+included, enumerates `ACTIVATIONS`.
+
+Conventions
+-----------
+``z`` is the pre-activation of a layer and ``a = g(z)`` its output, both of shape (n_rows, n_units), float32 or float64;
+results have the dtype of the argument. NaN passes through. Where a derivative does not exist, the value taken is the
+limit from the left: relu' (0) = 0, leaky_relu' (0) = alpha. step(0) = 1.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from fastmlp._parameters import Interval, check_parameters, look_up
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An activation function.
+
+    Parameters
+    ----------
+    name : str
+    value : callable
+        ``value(z, *parameters) -> a``: arrays of shape (n_rows, n_units) to arrays of the same shape and dtype.
+    derivative : callable or None
+        ``derivative(v, *parameters)`` is g'(z), element by element, where ``v`` is what `needs` says. None for an
+        activation without one, and for one whose units are coupled.
+    needs : {"output", "preactivation"} or None
+        Whether the derivative is formed from ``a`` or from ``z``; None: there is no gradient through this activation.
+    range : Interval
+        An interval that contains every output.
+    parameters : mapping of str to float
+        Parameters with their defaults, in the order in which `value` and `derivative` (and the C kernel, as a block)
+        take them.
+    limits : mapping of str to Interval
+        Allowed values of the parameters; any finite number where there is no entry.
+    outputs_only : bool
+        Whether only an output layer may use it.
+    jacobian_product : callable or None
+        For an activation that couples the units of a row: ``jacobian_product(v, grad, *parameters)`` is the product of
+        ``grad`` (the gradient with respect to ``a``) and the Jacobian da/dz of each row.
+    reason : str
+        Why there is no gradient, where `needs` is None.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp.activations import ACTIVATIONS
+    >>> leaky = ACTIVATIONS["leaky_relu"]
+    >>> leaky.value(np.array([[-2.0, 3.0]]), 0.1)
+    array([[-0.2,  3. ]])
+    """
+
+    name: str
+    value: Callable[..., np.ndarray]
+    derivative: Callable[..., np.ndarray] | None
+    needs: str | None
+    range: Interval
+    parameters: Mapping[str, float] = field(default_factory=dict)
+    limits: Mapping[str, Interval] = field(default_factory=dict)
+    outputs_only: bool = False
+    jacobian_product: Callable[..., np.ndarray] | None = None
+    reason: str = ""
+
+    def resolve(self, given: Mapping[str, float] | None = None) -> tuple[float, ...]:
+        """Return the parameter block: the given parameters checked, the others by default, in order.
+
+        Parameters
+        ----------
+        given : mapping of str to float, optional
+
+        Returns
+        -------
+        tuple of float
+
+        Raises
+        ------
+        TypeError
+            For an unknown parameter, or a value that is no number.
+        ValueError
+            For a number that is not finite or not allowed.
+
+        Examples
+        --------
+        >>> from fastmlp.activations import ACTIVATIONS
+        >>> ACTIVATIONS["linear"].resolve({"beta": 2})
+        (1.0, 2.0)
+        """
+        return tuple(check_parameters(f"activation {self.name!r}", self.parameters, self.limits, given or {}).values())
+
+    def check_differentiable(self) -> None:
+        """Raise ValueError, with the reason, when there is no gradient through this activation."""
+        if self.needs is None:
+            raise ValueError(f"There is no gradient through the activation {self.name!r}: {self.reason}.")
+
+    def backward(self, grad: np.ndarray, z: np.ndarray, a: np.ndarray, parameters: tuple[float, ...]) -> np.ndarray:
+        """Return the gradient with respect to ``z``, given the one with respect to ``a`` (the chain rule).
+
+        Parameters
+        ----------
+        grad, z, a : ndarray of shape (n_rows, n_units)
+        parameters : tuple of float
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_units)
+            ``grad * g'(z)``, or for coupled units ``grad @ da/dz`` of each row.
+
+        Raises
+        ------
+        ValueError
+            When the activation has no gradient.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp.activations import ACTIVATIONS
+        >>> z = np.array([[0.0]])
+        >>> ACTIVATIONS["logistic"].backward(np.array([[2.0]]), z, ACTIVATIONS["logistic"].value(z), ())
+        array([[0.5]])
+        """
+        self.check_differentiable()
+        v = a if self.needs == "output" else z
+        if self.jacobian_product is not None:
+            return self.jacobian_product(v, grad, *parameters)
+        return grad * self.derivative(v, *parameters)
+
+
+REAL = Interval()
+UNIT = Interval(0, 1, closed="neither")
+
+
+def _identity(z: np.ndarray) -> np.ndarray:
+    return z.copy()
+
+
+def _identity_derivative(a: np.ndarray) -> np.ndarray:
+    return np.ones_like(a)
+
+
+def _linear(z: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+    return alpha * z + beta
+
+
+def _linear_derivative(a: np.ndarray, alpha: float, beta: float) -> np.ndarray:
+    return np.full_like(a, alpha)
+
+
+def _step(z: np.ndarray) -> np.ndarray:
+    return np.heaviside(z, 1.0)
+
+
+def _logistic(z: np.ndarray) -> np.ndarray:
+    # 1 / (1 + exp(-z)) overflows for z << 0; there the same value is exp(z) / (1 + exp(z)).
+    e = np.exp(-np.abs(z))
+    return np.where(z < 0, e, 1) / (1 + e)
+
+
+def _logistic_derivative(a: np.ndarray) -> np.ndarray:
+    return a * (1 - a)
+
+
+def _tanh_derivative(a: np.ndarray) -> np.ndarray:
+    return 1 - a * a
+
+
+def _relu(z: np.ndarray) -> np.ndarray:
+    return np.maximum(z, 0)
+
+
+def _relu_derivative(a: np.ndarray) -> np.ndarray:
+    return (a > 0).astype(a.dtype)
+
+
+def _leaky_relu(z: np.ndarray, alpha: float) -> np.ndarray:
+    return np.maximum(z, 0) + alpha * np.minimum(z, 0)
+
+
+def _leaky_relu_derivative(a: np.ndarray, alpha: float) -> np.ndarray:
+    # alpha >= 0, so a has the sign of z.
+    return np.where(a > 0, 1, alpha).astype(a.dtype)
+
+
+_GELU_SCALE = math.sqrt(2 / math.pi)
+_GELU_CUBIC = 0.044715
+# The tanh in gelu is -1 or 1 to the last bit long before this, and z ** 3 cannot overflow below it.
+_GELU_SATURATED = 30.0
+
+
+def _gelu_tanh(z: np.ndarray) -> np.ndarray:
+    z = np.clip(z, -_GELU_SATURATED, _GELU_SATURATED)
+    return np.tanh(_GELU_SCALE * (z + _GELU_CUBIC * z**3))
+
+
+def _gelu(z: np.ndarray) -> np.ndarray:
+    return z / 2 * (1 + _gelu_tanh(z))
+
+
+def _gelu_derivative(z: np.ndarray) -> np.ndarray:
+    t = _gelu_tanh(z)
+    z = np.clip(z, -_GELU_SATURATED, _GELU_SATURATED)
+    slope = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * z**2)
+    return (1 + t) / 2 + z / 2 * (1 - t * t) * slope
+
+
+def _softmax(z: np.ndarray) -> np.ndarray:
+    # A shift of the whole row changes nothing in exact arithmetic and keeps exp from overflowing.
+    e = np.exp(z - z.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def _softmax_jacobian_product(p: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    # dp_i / dz_j = p_i (1[i = j] - p_j)
+    return p * (grad - (grad * p).sum(axis=1, keepdims=True))
+
+
+def _exp(z: np.ndarray) -> np.ndarray:
+    with np.errstate(over="ignore"):
+        return np.exp(z)
+
+
+def _exp_derivative(a: np.ndarray) -> np.ndarray:
+    return a
+
+
+_ENTRIES = (
+    Activation("identity", _identity, _identity_derivative, "output", REAL),
+    Activation(
+        "linear", _linear, _linear_derivative, "output", REAL, parameters={"alpha": 1.0, "beta": 0.0}
+    ),  # alpha * z + beta
+    Activation(
+        "step",  # 1 where z >= 0, else 0: the perceptron
+        _step,
+        None,
+        None,
+        Interval(0, 1),
+        reason="its derivative is 0 everywhere but at its jump, where there is none, so that nothing could be learned",
+    ),
+    Activation("logistic", _logistic, _logistic_derivative, "output", UNIT),  # 1 / (1 + exp(-z))
+    Activation("tanh", np.tanh, _tanh_derivative, "output", Interval(-1, 1, closed="neither")),
+    Activation("relu", _relu, _relu_derivative, "output", Interval(0, math.inf, closed="left")),  # max(z, 0)
+    Activation(
+        "leaky_relu",  # z where z > 0, else alpha * z
+        _leaky_relu,
+        _leaky_relu_derivative,
+        "output",
+        REAL,
+        parameters={"alpha": 0.01},
+        limits={"alpha": Interval(0, math.inf, closed="left")},
+    ),
+    Activation(
+        "gelu",  # z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 * z ** 3))), the tanh form of arXiv:1606.08415
+        _gelu,
+        _gelu_derivative,
+        "preactivation",
+        Interval(-0.1701, math.inf, closed="neither"),  # its minimum is -0.17004 at z = -0.7524
+    ),
+    Activation(
+        "softmax",  # exp(z_i) / sum_j exp(z_j) over the units of a row
+        _softmax,
+        None,
+        "output",
+        UNIT,
+        outputs_only=True,
+        jacobian_product=_softmax_jacobian_product,
+    ),
+    Activation("exp", _exp, _exp_derivative, "output", Interval(0, math.inf, closed="neither"), outputs_only=True),
+)
+
+ACTIVATIONS: dict[str, Activation] = {entry.name: entry for entry in _ENTRIES}
+"""All activations by name."""
+
+
+def get_activation(name: str) -> Activation:
+    """Return the activation called `name`.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Activation
+
+    Raises
+    ------
+    TypeError
+        When `name` is no string.
+    ValueError
+        When there is no such activation.
+
+    Examples
+    --------
+    >>> from fastmlp.activations import get_activation
+    >>> get_activation("tanh").needs
+    'output'
+    """
+    return look_up(ACTIVATIONS, "activation", name)

@@ -1,0 +1,264 @@
+"""What a backend is, which ones there are, and how one is chosen.
+
+A backend does the arithmetic of a network: forward pass, loss and gradient, whole epochs of training. It gets checked
+input (`NetworkSpec`, C-contiguous arrays of the spec's dtype or CSR, targets in a form below) and keeps no state of its
+own between calls, but for the `Trainer` that a fit holds.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import importlib
+import os
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from fastmlp.solvers import SolverState
+    from fastmlp.spec import NetworkSpec
+
+
+class LossParts(NamedTuple):
+    """A loss over rows, in the pieces that callers weigh differently."""
+
+    data: float
+    """Sum over rows of ``sample_weight * loss(row)``; divide by `weight` for the mean."""
+    l2: float
+    """``alpha / 2 * sum(w ** 2)`` over the coefs; divide by `weight` for the term of the mean loss."""
+    weight: float
+    """Sum of the sample weights, or the number of rows without weights."""
+
+
+@dataclass(eq=False)
+class Data:
+    """Rows to learn from.
+
+    Attributes
+    ----------
+    X : ndarray of shape (n, units[0]) or CSR matrix
+        C-contiguous, float32 or float64; where it is not the spec's dtype, rows are converted as they are used, a block at
+        a time. A CSR matrix is of the spec's dtype; it is anything with ``data``, ``indices``, ``indptr`` and ``shape``
+        and has sorted indices without duplicates (see `fastmlp._validation`).
+    targets : ndarray
+        float of shape (n, units[-1]), C-contiguous and of the spec's dtype; or int32 class codes of shape (n,),
+        standing for one-hot rows, or, with one output unit, for 0 and 1.
+    sample_weight : ndarray of shape (n,) or None
+        Of the spec's dtype.
+    hard : bool
+        Whether every target row is 0/1 (for softmax: one-hot), so that a log loss is the log of one probability.
+    """
+
+    X: Any
+    targets: np.ndarray
+    sample_weight: np.ndarray | None = None
+    hard: bool = False
+
+
+@dataclass(eq=False)
+class Plan:
+    """How to run epochs over a `Data`.
+
+    Attributes
+    ----------
+    solver : SolverState
+        Name, hyperparameters, step count and moments; read at each `Trainer.run`, advanced by it.
+    batch_size : int
+        Rows a step, at least 1; the last batch of an epoch may be smaller.
+    alpha : float
+        L2 penalty.
+    rows : int32 ndarray or None
+        The rows that make an epoch, in order; None is all of them. Shuffled in place (cumulatively) when `shuffle`.
+    shuffle : bool
+    random_state : numpy.random.RandomState or None
+        Source of the shuffles; an epoch draws what ``RandomState.shuffle(rows)`` draws.
+    key : int
+        Key (64 bits) of the counter-based random numbers of activations that draw; the step is the solver's.
+    """
+
+    solver: SolverState
+    batch_size: int
+    alpha: float = 0.0
+    rows: np.ndarray | None = None
+    shuffle: bool = False
+    random_state: np.random.RandomState | None = None
+    key: int = 0
+
+
+class EpochLosses(NamedTuple):
+    """Losses of consecutive epochs: means over the batches, weighted by their row counts."""
+
+    data: np.ndarray
+    l2: np.ndarray
+
+
+class Trainer(Protocol):
+    """Epochs over one `Data` under one `Plan`, updating the parameter vector in place."""
+
+    def run(self, n_epochs: int) -> EpochLosses:
+        """Run `n_epochs` epochs.
+
+        Signals are served at least every 50 ms of work; when a handler raises, the parameters and moments are those of
+        the last whole step. Raises ZeroDivisionError when the weights of a batch sum to zero.
+        """
+        ...
+
+
+class Backend(Protocol):
+    """Forward pass, loss and gradient, and epochs, for any `NetworkSpec`."""
+
+    name: str
+    isa: str
+    """Instruction set of the kernels in use, "-" where that means nothing."""
+    n_threads: int
+
+    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
+        """Return the outputs, shape (n, units[-1])."""
+        ...
+
+    def layers(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return pre-activations and activations of all weight layers, each of shape (n, fan_out)."""
+        ...
+
+    def loss(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float) -> LossParts:
+        """Return the loss over all rows."""
+        ...
+
+    def loss_grad(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray) -> LossParts:
+        """Return the loss over all rows and write the gradient of the mean loss, L2 term included, into `grad`.
+
+        `grad` is a flat vector with the layout of `params`.
+        """
+        ...
+
+    def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> Trainer:
+        """Return a `Trainer` that updates `params` in place."""
+        ...
+
+    def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
+        """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
+        ...
+
+
+BACKENDS = {
+    "c": "fastmlp.backends.c:CBackend",
+    "numpy": "fastmlp.backends.numpy_:NumpyBackend",
+}
+"""Module and class of each backend; "auto" takes the first that can be imported."""
+
+configured: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastmlp_backend", default=None)
+"""The backend set by `fastmlp.config_context`, None where none is."""
+
+_instances: dict[str, Backend] = {}
+
+
+def check_backend_name(name: str, origin: str = "backend") -> str:
+    """Return `name`, the name of a backend or "auto".
+
+    Raises
+    ------
+    TypeError
+        When it is no string.
+    ValueError
+        When there is no such backend; `origin` says in the message where the name comes from.
+
+    Examples
+    --------
+    >>> from fastmlp.backends import check_backend_name
+    >>> check_backend_name("numpy")
+    'numpy'
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{origin} must be a string, got {name!r} of type {type(name).__name__}.")
+    if name != "auto" and name not in BACKENDS:
+        choices = ", ".join(map(repr, ("auto", *BACKENDS)))
+        raise ValueError(f"{origin} must be one of {choices}, got {name!r}.")
+    return name
+
+
+def get_backend(name: str = "auto") -> Backend:
+    """Return the backend called `name`; there is one instance of each.
+
+    Parameters
+    ----------
+    name : str, default="auto"
+        A key of `BACKENDS`, or "auto": what `fastmlp.config_context` says, else the environment variable
+        ``FASTMLP_BACKEND``, else the first backend that can be imported. When that is not the first of the list, a
+        RuntimeWarning says so, once.
+
+    Returns
+    -------
+    Backend
+
+    Raises
+    ------
+    TypeError, ValueError
+        When there is no such backend.
+    ImportError
+        When a backend asked for by name cannot be imported.
+
+    Examples
+    --------
+    >>> from fastmlp.backends import get_backend
+    >>> get_backend("numpy").name
+    'numpy'
+    """
+    if check_backend_name(name) == "auto":
+        name = configured.get() or check_backend_name(os.environ.get("FASTMLP_BACKEND") or "auto", "FASTMLP_BACKEND")
+    # Under "auto", what was found first is kept like a backend of that name.
+    backend = _instances.get(name)
+    if backend is None:
+        backend = _instances[name] = _first_importable() if name == "auto" else _instantiate(name)
+    return backend
+
+
+def available_backends() -> tuple[str, ...]:
+    """Return the names of the backends that can be imported here, fastest first.
+
+    Examples
+    --------
+    >>> from fastmlp.backends import available_backends
+    >>> "numpy" in available_backends()
+    True
+    """
+    available = []
+    for name in BACKENDS:
+        try:
+            get_backend(name)
+        except ImportError:
+            continue
+        available.append(name)
+    return tuple(available)
+
+
+def _instantiate(name: str) -> Backend:
+    module_name, class_name = BACKENDS[name].split(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ImportError(
+            f"The backend {name!r} cannot be imported here ({error}). Reinstall fastmlp where its requirements are met "
+            "(for 'c': a C compiler and cffi), or choose another backend."
+        ) from error
+    return getattr(module, class_name)()
+
+
+def _first_importable() -> Backend:
+    for name in BACKENDS:
+        try:
+            backend = get_backend(name)
+        except ImportError as error:
+            missing = error.__cause__
+            continue
+        break
+    if name != next(iter(BACKENDS)):
+        warnings.warn(
+            f"The compiled extension of fastmlp is missing ({missing}); the backend {name!r} is used instead: the same "
+            "results to rounding, but many times slower. Install fastmlp where there is a C compiler to get the "
+            "extension, or choose this backend by name (FASTMLP_BACKEND) to silence the warning.",
+            RuntimeWarning,
+            stacklevel=4,
+        )
+    return backend
