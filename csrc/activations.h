@@ -1,0 +1,136 @@
+/* Activations: value and derivative of each, and the list of them at the foot.
+ *
+ * The functions exist where the vector vocabulary is defined (inside the kernel templates); the list is for everyone.
+ * value(z, p): g(z). derivative(v, p): g' from what the list says it needs: the output v = g(z), or the pre-activation
+ * v = z. p: the parameter block, in the order of the Python registry's parameters. */
+
+#ifdef FM_REAL_BITS
+
+static inline V(t) K(identity_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    return z;
+}
+static inline V(t) K(identity_derivative)(V(t) a, const V(t) * p)
+{
+    (void)a, (void)p;
+    return V(set1)(1);
+}
+
+/* linear: alpha z + beta */
+static inline V(t) K(linear_value)(V(t) z, const V(t) * p) { return V(fma)(p[0], z, p[1]); }
+static inline V(t) K(linear_derivative)(V(t) a, const V(t) * p)
+{
+    (void)a;
+    return p[0];
+}
+
+/* step: 1 where z >= 0, else 0; NaN stays NaN. No useful derivative: it is 0 everywhere but at 0. */
+static inline V(t) K(step_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    const V(t) on = V(select)(V(le)(V(zero)(), z), V(set1)(1), V(zero)());
+    return V(select)(V(eq)(z, z), on, z);
+}
+
+static inline V(t) K(logistic_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    return K(vlogistic)(z);
+}
+static inline V(t) K(logistic_derivative)(V(t) a, const V(t) * p)
+{
+    (void)p;
+    return V(mul)(a, V(sub)(V(set1)(1), a));
+}
+
+static inline V(t) K(tanh_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    return K(vtanh)(z);
+}
+static inline V(t) K(tanh_derivative)(V(t) a, const V(t) * p)
+{
+    (void)p;
+    return V(fma)(V(neg)(a), a, V(set1)(1));
+}
+
+static inline V(t) K(relu_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    return V(max)(V(zero)(), z);
+}
+/* 0 at 0, by convention; NaN stays NaN. */
+static inline V(t) K(relu_derivative)(V(t) a, const V(t) * p)
+{
+    (void)p;
+    return V(select)(V(le)(a, V(zero)()), V(zero)(), V(set1)(1));
+}
+
+/* leaky_relu: z where z > 0, else alpha z; the output has z's sign because alpha >= 0. The derivative at 0 is alpha. */
+static inline V(t) K(leaky_relu_value)(V(t) z, const V(t) * p)
+{
+    return V(select)(V(lt)(V(zero)(), z), z, V(mul)(p[0], z));
+}
+static inline V(t) K(leaky_relu_derivative)(V(t) a, const V(t) * p)
+{
+    return V(select)(V(lt)(V(zero)(), a), V(set1)(1), p[0]);
+}
+
+/* gelu in its tanh form: z/2 (1 + tanh u), u = sqrt(2/pi) (z + 0.044715 z^3) (Hendrycks and Gimpel 2016). */
+static inline V(t) K(gelu_tanh)(V(t) z)
+{
+    const V(t) cubic = V(fma)(V(mul)(V(mul)(V(set1)((REAL)0.044715), z), z), z, z);
+    return K(vtanh)(V(mul)(V(set1)((REAL)0.79788456080286535588), cubic));
+}
+static inline V(t) K(gelu_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    const V(t) half = V(mul)(V(set1)((REAL)0.5), z);
+    return V(fma)(half, K(gelu_tanh)(z), half);
+}
+/* g' = (1 + t)/2 + z/2 (1 - t^2) u', u' = sqrt(2/pi) (1 + 3 * 0.044715 z^2) */
+static inline V(t) K(gelu_derivative)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    /* g' is 0 or 1 to the last bit long before this bound, which keeps infinity times 0 away; NaN passes. */
+    const V(t) bound = V(set1)(30);
+    z = V(max)(V(neg)(bound), V(min)(bound, z));
+    const V(t) one = V(set1)(1), half = V(set1)((REAL)0.5), t = K(gelu_tanh)(z);
+    const V(t) slope = V(fma)(V(mul)(V(set1)((REAL)0.10703222440890037), z), z, V(set1)((REAL)0.79788456080286535588));
+    const V(t) outer = V(mul)(half, V(add)(one, t));
+    const V(t) inner = V(mul)(V(mul)(half, z), V(fma)(V(neg)(t), t, one));
+    return V(fma)(inner, slope, outer);
+}
+
+static inline V(t) K(exp_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    return K(vexp)(z);
+}
+static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
+{
+    (void)p;
+    return a;
+}
+
+#endif
+
+/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), number of parameters.
+ * softmax, which is not element-wise, follows the list's last entry. */
+#ifndef FM_ACTIVATIONS
+#define FM_ACTIVATIONS(X)      \
+    X(identity, OUTPUT, 0)     \
+    X(linear, OUTPUT, 2)       \
+    X(step, NOTHING, 0)        \
+    X(logistic, OUTPUT, 0)     \
+    X(tanh, OUTPUT, 0)         \
+    X(relu, OUTPUT, 0)         \
+    X(leaky_relu, OUTPUT, 1)   \
+    X(gelu, PREACTIVATION, 0)  \
+    X(exp, OUTPUT, 0)
+
+#define FM_ENTRY(name, needs, n_params) FM_ACTIVATION_##name,
+enum { FM_ACTIVATIONS(FM_ENTRY) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
+#undef FM_ENTRY
+#endif

@@ -1,0 +1,58 @@
+#include "dispatch.h"
+
+#include <string.h>
+
+#include "fastmlp.h"
+
+static const char *const names[FM_N_ISAS] = {"scalar", "avx2", "avx512"};
+
+static int chosen = FM_SCALAR;
+
+static int processor_has(int isa)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_cpu_init();
+    if (isa == FM_AVX512)
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+               __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
+    if (isa == FM_AVX2)
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#endif
+    return isa == FM_SCALAR;
+}
+
+static const fm_kernels *table(int isa, int dtype)
+{
+    if (isa == FM_AVX512)
+        return fm_kernels_avx512(dtype);
+    if (isa == FM_AVX2)
+        return fm_kernels_avx2(dtype);
+    return fm_kernels_scalar(dtype);
+}
+
+int fm_isa_supported(int isa)
+{
+    return isa >= 0 && isa < FM_N_ISAS && processor_has(isa) && table(isa, FM_FLOAT64) != NULL;
+}
+
+int fm_init(const char *cap)
+{
+    int isa = FM_N_ISAS - 1;
+    if (cap)
+        while (isa >= 0 && strcmp(cap, names[isa]) != 0)
+            isa--;
+    if (isa < 0)
+        return -1;
+    while (!fm_isa_supported(isa))
+        isa--;
+    chosen = isa;
+    return isa;
+}
+
+int fm_isa(void) { return chosen; }
+
+const char *fm_isa_name(int isa) { return isa >= 0 && isa < FM_N_ISAS ? names[isa] : NULL; }
+
+const fm_kernels *fm_kernel_table(int isa, int dtype) { return fm_isa_supported(isa) ? table(isa, dtype) : NULL; }
+
+const fm_kernels *fm_kernels_chosen(int dtype) { return table(chosen, dtype); }

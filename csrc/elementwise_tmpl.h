@@ -1,0 +1,176 @@
+/* Element-wise kernels on flat arrays: activations, updates, sums, and the elementary functions for tests.
+ * Part of kernels_tmpl.h. */
+
+typedef V(t) K(unary)(V(t) x, const V(t) * p);
+
+/* out[i] = f(x[i]); with a literal f the call is inlined. */
+FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params, K(unary) * f)
+{
+    V(t) p[FM_MAX_ACTIVATION_PARAMS];
+    for (int i = 0; i < n_params; i++)
+        p[i] = V(set1)((REAL)params[i]);
+    int64_t i = 0;
+    for (; i + V(width) <= n; i += V(width))
+        V(store)(out + i, f(V(load)(x + i), p));
+    if (i < n) {
+        const V(mask) rest = V(first)(n - i);
+        V(store_first)(out + i, rest, f(V(load_first)(x + i, rest), p));
+    }
+}
+
+/* delta[i] *= f(v[i]) */
+FM_INLINE void K(map_multiply)(int64_t n, const REAL *v, REAL *delta, const double *params, int n_params, K(unary) * f)
+{
+    V(t) p[FM_MAX_ACTIVATION_PARAMS];
+    for (int i = 0; i < n_params; i++)
+        p[i] = V(set1)((REAL)params[i]);
+    int64_t i = 0;
+    for (; i + V(width) <= n; i += V(width))
+        V(store)(delta + i, V(mul)(V(load)(delta + i), f(V(load)(v + i), p)));
+    if (i < n) {
+        const V(mask) rest = V(first)(n - i);
+        V(store_first)(delta + i, rest, V(mul)(V(load_first)(delta + i, rest), f(V(load_first)(v + i, rest), p)));
+    }
+}
+
+#define FM_VALUE_KERNEL(name, n_params)                                                                            \
+    static void K(name##_value_array)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw) \
+    {                                                                                                              \
+        (void)draw;                                                                                                \
+        K(map)(n, z, a, params, n_params, K(name##_value));                                                        \
+    }
+#define FM_DERIVATIVE_KERNEL(name, n_params)                                                                   \
+    static void K(name##_derivative_array)(int64_t n, const void *v, void *delta, const double *params,        \
+                                           const fm_draw *draw)                                                \
+    {                                                                                                          \
+        (void)draw;                                                                                            \
+        K(map_multiply)(n, v, delta, params, n_params, K(name##_derivative));                                  \
+    }
+#define FM_KERNELS_OUTPUT(name, n_params) FM_VALUE_KERNEL(name, n_params) FM_DERIVATIVE_KERNEL(name, n_params)
+#define FM_KERNELS_PREACTIVATION(name, n_params) FM_KERNELS_OUTPUT(name, n_params)
+#define FM_KERNELS_NOTHING(name, n_params) FM_VALUE_KERNEL(name, n_params)
+#define FM_ENTRY(name, needs, n_params) FM_KERNELS_##needs(name, n_params)
+FM_ACTIVATIONS(FM_ENTRY)
+#undef FM_ENTRY
+
+#define FM_TABLE_OUTPUT(name) {K(name##_value_array), K(name##_derivative_array)},
+#define FM_TABLE_PREACTIVATION(name) FM_TABLE_OUTPUT(name)
+#define FM_TABLE_NOTHING(name) {K(name##_value_array), NULL},
+#define FM_ENTRY(name, needs, n_params) FM_TABLE_##needs(name)
+static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
+#undef FM_ENTRY
+
+typedef void K(rule)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const double *p);
+
+FM_INLINE V(t) K(load_moment)(const REAL *m, int64_t i, V(mask) mask)
+{
+    return m ? V(load_first)(m + i, mask) : V(zero)();
+}
+
+FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, double scale,
+                         const double *p, K(rule) * rule)
+{
+    const V(t) l2 = V(set1)((REAL)alpha), inverse = V(set1)((REAL)scale);
+    for (int64_t i = 0; i < n; i += V(width)) {
+        const V(mask) mask = V(first)(n - i);
+        V(t) weight = V(load_first)(w + i, mask);
+        V(t) m_i = K(load_moment)(m, i, mask), v_i = K(load_moment)(v, i, mask);
+        rule(&weight, V(mul)(V(fma)(l2, weight, V(load_first)(g + i, mask)), inverse), &m_i, &v_i, p);
+        V(store_first)(w + i, mask, weight);
+        if (m)
+            V(store_first)(m + i, mask, m_i);
+        if (v)
+            V(store_first)(v + i, mask, v_i);
+    }
+}
+
+#define FM_ENTRY(name, moments)                                                                                  \
+    static void K(name##_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale, \
+                                 const double *p)                                                                \
+    {                                                                                                            \
+        K(update)(n, w, g, m, v, alpha, scale, p, K(name##_step));                                               \
+    }
+FM_SOLVERS(FM_ENTRY)
+#undef FM_ENTRY
+#define FM_ENTRY(name, moments) K(name##_update),
+static const fm_update K(updates)[] = {FM_SOLVERS(FM_ENTRY)};
+#undef FM_ENTRY
+
+static void K(scale_gradient)(int64_t n, double alpha, double scale, const void *w_, void *g_)
+{
+    const REAL *w = w_;
+    REAL *g = g_;
+    const V(t) l2 = V(set1)((REAL)alpha), inverse = V(set1)((REAL)scale);
+    for (int64_t i = 0; i < n; i += V(width)) {
+        const V(mask) mask = V(first)(n - i);
+        const V(t) sum = V(fma)(l2, V(load_first)(w + i, mask), V(load_first)(g + i, mask));
+        V(store_first)(g + i, mask, V(mul)(sum, inverse));
+    }
+}
+
+static void K(add)(int64_t n, const void *x_, void *y_)
+{
+    const REAL *x = x_;
+    REAL *y = y_;
+    for (int64_t i = 0; i < n; i += V(width)) {
+        const V(mask) mask = V(first)(n - i);
+        V(store_first)(y + i, mask, V(add)(V(load_first)(y + i, mask), V(load_first)(x + i, mask)));
+    }
+}
+
+static double K(sum_squares)(int64_t n, const void *w_)
+{
+    const REAL *w = w_;
+    double s[FM_LANES] = {0};
+    int64_t i = 0;
+    for (; i + FM_LANES <= n; i += FM_LANES)
+        for (int l = 0; l < FM_LANES; l++)
+            s[l] = vd_fma1((double)w[i + l], (double)w[i + l], s[l]);
+    for (int l = 0; i + l < n; l++)
+        s[l] = vd_fma1((double)w[i + l], (double)w[i + l], s[l]);
+    return fm_sum_lanes(s);
+}
+
+/* x - x is 0 for finite numbers and NaN for all others. */
+static int K(finite)(int64_t n, const void *x_)
+{
+    const REAL *x = x_;
+    V(t) bad = V(zero)();
+    for (int64_t i = 0; i < n; i += V(width)) {
+        const V(t) v = V(load_first)(x + i, V(first)(n - i));
+        bad = V(add)(bad, V(sub)(v, v));
+    }
+    REAL lanes[V(width)];
+    V(store)(lanes, bad);
+    for (int l = 0; l < V(width); l++)
+        if (lanes[l] != 0)
+            return 0;
+    return 1;
+}
+
+#define FM_VMATH_KERNEL(name)                                                         \
+    FM_INLINE V(t) K(name##_unary)(V(t) x, const V(t) * p)                            \
+    {                                                                                 \
+        (void)p;                                                                      \
+        return K(name)(x);                                                            \
+    }                                                                                 \
+    static void K(name##_array)(int64_t n, const void *x, void *out)                  \
+    {                                                                                 \
+        K(map)(n, x, out, NULL, 0, K(name##_unary));                                  \
+    }
+FM_VMATH_KERNEL(vexp)
+FM_VMATH_KERNEL(vexpm1)
+FM_VMATH_KERNEL(vlog1p)
+FM_VMATH_KERNEL(vtanh)
+FM_VMATH_KERNEL(vlog)
+FM_VMATH_KERNEL(vlogistic)
+
+#undef FM_VMATH_KERNEL
+#undef FM_VALUE_KERNEL
+#undef FM_DERIVATIVE_KERNEL
+#undef FM_KERNELS_OUTPUT
+#undef FM_KERNELS_PREACTIVATION
+#undef FM_KERNELS_NOTHING
+#undef FM_TABLE_OUTPUT
+#undef FM_TABLE_PREACTIVATION
+#undef FM_TABLE_NOTHING

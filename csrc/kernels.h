@@ -1,0 +1,120 @@
+/* The kernel table: what an instruction set has to provide, per real type. The framework (network.c) computes through
+ * it alone; tests and benchmarks call every kernel of every instruction set through it.
+ *
+ * Conventions. Matrices are row-major; ld is the distance from row to row, in elements. `real` is float or double,
+ * after the table's type. No pointer needs an alignment; inputs and outputs do not overlap unless a line says so;
+ * nothing outside the stated shapes is read or written. Sizes may be 0. "In order" is the arithmetic contract: the
+ * order of operations of an element depends on the shapes named there and on nothing else, so that results have the
+ * same bits in every table of a processor with FMA. */
+#ifndef FM_KERNELS_H
+#define FM_KERNELS_H
+
+#include <stdint.h>
+
+/* cffi: begin */
+
+/* Where the random numbers of a layer come from: key, and the counter's step, layer and first row. ld is the distance
+ * from row to row of the block being computed. NULL in prediction. */
+typedef struct fm_draw {
+    uint64_t key;
+    uint64_t step;
+    int64_t layer;
+    int64_t row;
+    int64_t ld;
+} fm_draw;
+
+/* One activation. In place is allowed. */
+typedef struct fm_activation_kernel {
+    /* a[i] = g(z[i]) */
+    void (*value)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw);
+    /* delta[i] *= g'(v[i]), v being what the activation needs (its output or the pre-activation); NULL for activations
+     * without a derivative */
+    void (*derivative)(int64_t n, const void *v, void *delta, const double *params, const fm_draw *draw);
+} fm_activation_kernel;
+
+/* A block of at most FM_BLOCK rows of outputs, for the loss kernel. */
+typedef struct fm_outputs {
+    int64_t rows, n_outputs;
+    int loss;                /* index in the list of losses */
+    int softmax;             /* a holds pre-activations of a softmax, which is applied here */
+    int canonical;           /* delta = output - target */
+    int hard;                /* every target is 0 or 1 (a one-hot row, for softmax) */
+    const void *a;           /* real (rows, n_outputs), or pre-activations */
+    int64_t lda;
+    const void *y;           /* real targets, row-major and contiguous; or NULL */
+    const int32_t *codes;    /* class codes in place of y */
+    const void *weight;      /* real sample weights, or NULL */
+    const int32_t *index;    /* the row of y, codes and weight that belongs to row i is index[i]; NULL: i */
+    void *delta;             /* real (rows, n_outputs): dloss/doutput (dloss/dz for canonical pairs and softmax) times
+                              * the sample weight; NULL: not wanted */
+    int64_t ldd;
+    double loss_sum;         /* out: sum of weight * loss */
+    double weight_sum;       /* out: sum of weights */
+    void *scratch;           /* fm_kernels.loss_scratch bytes, on 64 */
+} fm_outputs;
+
+typedef void (*fm_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale,
+                          const double *p);
+
+typedef struct fm_kernels {
+    int width; /* reals in a vector */
+
+    /* c (m, n) = bias (n), or zero where bias is NULL, + a (m, k) b (k, n); each element one chain of fma over k
+     * ascending. For a single column of the network use `dot`. */
+    void (*product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+                    const void *bias, void *c, int64_t ldc);
+    /* out (m) = a (m, k) w (k) + bias[0]; 16 chains, lane k mod 16, added by halves, the bias (unless NULL) last. */
+    void (*dot)(int64_t m, int64_t k, const void *a, int64_t lda, const void *w, const void *bias, void *out);
+    /* g (m, n), contiguous, = or (accumulate) += a (rows, m)^T d (rows, n); one chain over the rows from zero. */
+    void (*outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd, void *g,
+                  int accumulate);
+    /* g (n) = or += the column sums of d (rows, n), in row order from zero. */
+    void (*column_sum)(int64_t rows, int64_t n, const void *d, int64_t ldd, void *g, int accumulate);
+
+    /* The same with a sparse a: rows index[0 .. m-1] (or 0 .. m-1) of a CSR matrix with sorted, unique columns. */
+    void (*csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
+                        const int32_t *index, const void *b, const void *bias, void *c, int64_t ldc);
+    void (*csr_dot)(int64_t m, const int64_t *indptr, const int32_t *indices, const void *data, const int32_t *index,
+                    const void *w, const void *bias, void *out);
+    /* g (columns, n), contiguous, += a^T d; the caller zeroes g. */
+    void (*csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
+                      const int32_t *index, const void *d, int64_t ldd, void *g);
+
+    void (*transpose)(int64_t m, int64_t n, const void *a, int64_t lda, void *b, int64_t ldb); /* b (n, m) = a^T */
+    void (*add)(int64_t n, const void *x, void *y);                                            /* y += x */
+    double (*sum_squares)(int64_t n, const void *w); /* in double; lane i mod 16, added by halves */
+    int (*finite)(int64_t n, const void *x);         /* whether all of x is finite */
+    void (*scale_gradient)(int64_t n, double alpha, double scale, const void *w, void *g); /* g = (g + alpha w) scale */
+
+    const fm_activation_kernel *activations; /* in the order of the list in activations.h */
+    /* a (m, n) = softmax of the rows of z; maximum and sum in column order; in place is allowed. scratch: as loss. */
+    void (*softmax)(int64_t m, int64_t n, const void *z, int64_t ldz, void *a, int64_t lda, void *scratch);
+    int64_t (*loss_scratch)(int64_t n_outputs); /* bytes */
+    void (*loss)(fm_outputs *o);
+    /* One step over n parameters in the order of the list in solvers.h: gradient of the mean (g + alpha w) scale, then
+     * the rule. p: what the solver's prepare function wrote. m, v: moments, NULL where the solver has none. */
+    const fm_update *update;
+
+    void (*vexp)(int64_t n, const void *x, void *out);
+    void (*vexpm1)(int64_t n, const void *x, void *out);
+    void (*vlog1p)(int64_t n, const void *x, void *out);
+    void (*vtanh)(int64_t n, const void *x, void *out);
+    void (*vlog)(int64_t n, const void *x, void *out);
+    void (*vlogistic)(int64_t n, const void *x, void *out);
+} fm_kernels;
+
+/* cffi: end */
+
+/* Rows whose gradients and losses form one chain; the sums of these blocks are added in order. */
+#define FM_BLOCK 256
+/* Virtual lanes of reductions. */
+#define FM_LANES 16
+/* Longest parameter block of an activation. */
+#define FM_MAX_ACTIVATION_PARAMS 4
+
+/* NULL where the compiler could not build the instruction set. */
+const fm_kernels *fm_kernels_avx512(int dtype);
+const fm_kernels *fm_kernels_avx2(int dtype);
+const fm_kernels *fm_kernels_scalar(int dtype);
+
+#endif

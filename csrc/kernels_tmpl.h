@@ -1,0 +1,82 @@
+/* The kernels, written once over the vector vocabulary. Parameters of this template:
+ *
+ *   FM_REAL_BITS   32 or 64
+ *   FM_ISA         avx512, avx2 or scalar: part of every name
+ *
+ * and a vec_<isa>.h included before. kernels_isa.h includes it for 64 bits first, because the loss sums of both types
+ * are 64-bit. What each kernel computes, and in which order, is said in kernels.h. */
+
+#define FM_PASTE4_(a, b, c, d) a##b##c##d
+#define FM_PASTE4(a, b, c, d) FM_PASTE4_(a, b, c, d)
+#define FM_PASTE2_(a, b) a##b
+#define FM_PASTE2(a, b) FM_PASTE2_(a, b)
+
+#if FM_REAL_BITS == 32
+#define REAL float
+#define V(op) FM_PASTE2(vf_, op)
+#define K(name) FM_PASTE4(fm_f32_, FM_ISA, _, name)
+#define FM_EPSILON FLT_EPSILON
+#define FM_SMALLEST_NORMAL FLT_MIN
+#else
+#define REAL double
+#define V(op) FM_PASTE2(vd_, op)
+#define K(name) FM_PASTE4(fm_f64_, FM_ISA, _, name)
+#define FM_EPSILON DBL_EPSILON
+#define FM_SMALLEST_NORMAL DBL_MIN
+#endif
+
+#define FM_INLINE static inline __attribute__((always_inline))
+
+enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
+
+#include "vmath_tmpl.h"
+
+#if FM_REAL_BITS == 64
+#include "loss_sums.h"
+#endif
+#include "activations.h"
+#include "losses.h"
+#include "solvers.h"
+
+#include "products_tmpl.h"
+#include "loss_tmpl.h"
+#include "elementwise_tmpl.h"
+
+static const fm_kernels K(table) = {
+    .width = V(width),
+    .product = K(product),
+    .dot = K(dot),
+    .outer = K(outer),
+    .column_sum = K(column_sum),
+    .csr_product = K(csr_product),
+    .csr_dot = K(csr_dot),
+    .csr_outer = K(csr_outer),
+    .transpose = K(transpose),
+    .add = K(add),
+    .sum_squares = K(sum_squares),
+    .finite = K(finite),
+    .scale_gradient = K(scale_gradient),
+    .activations = K(activations),
+    .softmax = K(softmax),
+    .loss_scratch = K(loss_scratch),
+    .loss = K(loss),
+    .update = K(updates),
+    .vexp = K(vexp_array),
+    .vexpm1 = K(vexpm1_array),
+    .vlog1p = K(vlog1p_array),
+    .vtanh = K(vtanh_array),
+    .vlog = K(vlog_array),
+    .vlogistic = K(vlogistic_array),
+};
+
+#undef REAL
+#undef V
+#undef K
+#undef FM_EPSILON
+#undef FM_SMALLEST_NORMAL
+#undef FM_INLINE
+#undef FM_PASTE4
+#undef FM_PASTE4_
+#undef FM_PASTE2
+#undef FM_PASTE2_
+#undef FM_REAL_BITS

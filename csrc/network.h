@@ -1,0 +1,68 @@
+/* Layers: where a network's numbers lie in a workspace, and the passes over one block of rows. Computes through the
+ * kernel table only; knows nothing of processors, steps or epochs. */
+#ifndef FM_NETWORK_H
+#define FM_NETWORK_H
+
+#include "fastmlp.h"
+
+/* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned, or 1
+ * for a single unit. z and a coincide unless the derivative needs the pre-activation. */
+typedef struct fm_layer {
+    int64_t fan_in, fan_out, ld;
+    int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */
+    int activation, needs;
+    const double *activation_params;
+    char *z, *a;               /* (rows, ld), real */
+    char *transposed;          /* coefs^T (fan_out, transposed_ld), for the deltas of the layer below */
+    int64_t transposed_ld;
+} fm_layer;
+
+/* A network laid out in a workspace for blocks of at most `rows` rows. */
+typedef struct fm_context {
+    const fm_kernels *kernels;
+    const fm_network *net;
+    int64_t real; /* bytes of a real */
+    int64_t rows, n_layers, n_coefs, n_params;
+    fm_layer *layers;
+    char *gathered;     /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
+    int64_t gathered_ld;
+    char *delta[2];     /* (rows, widest ld) */
+    char *sparse_grad;  /* gradient of the first layer's coefs in one block of CSR rows */
+    void *loss_scratch;
+} fm_context;
+
+enum { FM_FOR_FORWARD, FM_FOR_CONVERTING_FORWARD, FM_FOR_GRADIENT };
+
+/* Lay out; with base NULL only count. Returns the bytes needed. */
+int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, char *base);
+
+/* Whether the description can be computed at all. */
+int fm_check_network(const fm_network *net);
+/* Whether every activation that a gradient passes has a derivative. */
+int fm_check_differentiable(const fm_network *net);
+
+/* A block of input: rows index[0 .. rows-1], or first .. first + rows - 1 where index is NULL. */
+typedef struct fm_block {
+    const fm_rows *x;
+    const int32_t *index;
+    int64_t first, rows;
+    const char *dense; /* set by fm_block_input */
+    int64_t ld;
+} fm_block;
+
+/* Fetch the rows of a dense block: in place where they lie in order and are of the network's type. */
+void fm_block_input(const fm_context *c, fm_block *b);
+
+/* Layer l of a block: from `in` (ignored for the first layer of sparse input) to z and a, rows ld apart. */
+void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
+                      int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw);
+
+/* The transposed coefs that deltas need; once per change of the parameters. */
+void fm_transpose_coefs(const fm_context *c, const char *params);
+
+/* Loss and, unless grad is NULL, the sums over the block's rows for the gradient: written where `first`, else added.
+ * Returns the work done, in flops. draw: NULL without randomness; layer and row are filled in here. */
+int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, char *grad, int first,
+                      fm_draw *draw, double *loss_sum, double *weight_sum);
+
+#endif

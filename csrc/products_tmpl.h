@@ -1,0 +1,266 @@
+/* Matrix products: one register tile serves forward pass, deltas and weight gradients; sparse rows and single columns
+ * have loops of their own. Part of kernels_tmpl.h. */
+
+/* Rows and vectors that one tile may have; a single row takes more vectors, so that as many chains are in flight. */
+#define FM_ROW_VECTORS 8
+
+/* A tile of c: `rows` x `vectors` accumulators over `depth` steps of k. */
+typedef struct K(tile) {
+    const REAL *a, *b, *bias;
+    REAL *c;
+    int64_t lda, ldb, ldc, depth;
+    V(mask) last; /* lanes of the last vector */
+    int accumulate;
+} K(tile);
+
+/* transposed: a is (depth, rows), else (rows, depth). With literal arguments the loops unroll and acc is registers. */
+FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const K(tile) * t)
+{
+    const REAL *a = t->a, *b = t->b;
+    const int64_t lda = t->lda, ldb = t->ldb;
+    const V(mask) last = t->last;
+    V(t) acc[FM_TILE_ROWS][FM_ROW_VECTORS];
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; j++) {
+        V(t) init = V(zero)();
+        if (t->bias)
+            init = j == vectors - 1 ? V(load_first)(t->bias + j * V(width), last) : V(load)(t->bias + j * V(width));
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++)
+            acc[i][j] = init;
+    }
+    for (int64_t k = 0; k < t->depth; k++) {
+        V(t) row[FM_ROW_VECTORS];
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++)
+            row[j] = j == vectors - 1 ? V(load_first)(b + j * V(width), last) : V(load)(b + j * V(width));
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            const V(t) x = V(set1)(transposed ? a[i] : a[i * lda]);
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++)
+                acc[i][j] = V(fma)(x, row[j], acc[i][j]);
+        }
+        a += transposed ? lda : 1;
+        b += ldb;
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < rows; i++) {
+        REAL *c = t->c + i * t->ldc;
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++, c += V(width)) {
+            const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
+            V(store_first)(c, m, t->accumulate ? V(add)(V(load_first)(c, m), acc[i][j]) : acc[i][j]);
+        }
+    }
+}
+
+#define FM_TILE(rows, vectors, kind, transposed)                      \
+    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) \
+    {                                                                 \
+        K(run_tile)(rows, vectors, transposed, t);                    \
+    }
+#define FM_TILE_WIDTHS(rows, kind, transposed) \
+    FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed) FM_TILE(rows, 3, kind, transposed)
+#if FM_TILE_ROWS == 8
+#define FM_TILE_HEIGHTS(X, ...) \
+    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) \
+    X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#else
+#define FM_TILE_HEIGHTS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#endif
+#define FM_ROW_WIDTHS(kind, transposed)                                                              \
+    FM_TILE(1, 4, kind, transposed) FM_TILE(1, 5, kind, transposed) FM_TILE(1, 6, kind, transposed) \
+    FM_TILE(1, 7, kind, transposed) FM_TILE(1, 8, kind, transposed)
+
+FM_TILE_HEIGHTS(FM_TILE_WIDTHS, plain, 0)
+FM_ROW_WIDTHS(plain, 0)
+FM_TILE_HEIGHTS(FM_TILE_WIDTHS, transposed, 1)
+FM_ROW_WIDTHS(transposed, 1)
+
+typedef void (*K(tile_function))(const K(tile) *);
+
+#define FM_TILE_ENTRY(rows, kind) \
+    {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2), K(tile_##kind##_##rows##_3)},
+/* Indexed by the numbers of rows and vectors. */
+static const K(tile_function) K(plain_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, plain)};
+static const K(tile_function) K(transposed_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, transposed)};
+#define FM_ROW_ENTRIES(kind)                                                                         \
+    {NULL, K(tile_##kind##_1_1), K(tile_##kind##_1_2), K(tile_##kind##_1_3), K(tile_##kind##_1_4),         \
+     K(tile_##kind##_1_5), K(tile_##kind##_1_6), K(tile_##kind##_1_7), K(tile_##kind##_1_8)}
+static const K(tile_function) K(plain_rows)[FM_ROW_VECTORS + 1] = FM_ROW_ENTRIES(plain);
+static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_ENTRIES(transposed);
+
+#undef FM_TILE
+#undef FM_TILE_WIDTHS
+#undef FM_TILE_HEIGHTS
+#undef FM_ROW_WIDTHS
+#undef FM_TILE_ENTRY
+#undef FM_ROW_ENTRIES
+
+/* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks of at most FM_TILE_ROWS,
+ * both split evenly rather than with a ragged rest. t: everything of the product but the place of the tile. */
+static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) t)
+{
+    if (m <= 0 || n <= 0)
+        return;
+    const int64_t vectors = (n + V(width) - 1) / V(width), widest = m == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
+    const int64_t panels = (vectors + widest - 1) / widest, blocks = (m + FM_TILE_ROWS - 1) / FM_TILE_ROWS;
+    const int64_t wide = vectors / panels, wider = vectors % panels, high = m / blocks, higher = m % blocks;
+    const REAL *a = t.a;
+    REAL *c = t.c;
+    for (int64_t p = 0, column = 0; p < panels; p++) {
+        const int64_t w = wide + (p < wider), columns = w * V(width);
+        t.last = V(first)(n - column - columns + V(width));
+        t.a = a;
+        t.c = c + column;
+        for (int64_t q = 0; q < blocks; q++) {
+            const int64_t h = high + (q < higher);
+            if (m == 1)
+                (transposed ? K(transposed_rows) : K(plain_rows))[w](&t);
+            else
+                (transposed ? K(transposed_tiles) : K(plain_tiles))[h][w](&t);
+            t.a += h * (transposed ? 1 : t.lda);
+            t.c += h * t.ldc;
+        }
+        t.b += columns;
+        t.bias = t.bias ? t.bias + columns : NULL;
+        column += columns;
+    }
+}
+
+static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+                       const void *bias, void *c, int64_t ldc)
+{
+    const K(tile) t = {.a = a, .b = b, .bias = bias, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc, .depth = k};
+    K(tiles)(m, n, 0, t);
+}
+
+static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd, void *g,
+                     int accumulate)
+{
+    const K(tile) t = {
+        .a = a, .b = d, .c = g, .lda = lda, .ldb = ldd, .ldc = n, .depth = rows, .accumulate = accumulate};
+    K(tiles)(m, n, 1, t);
+}
+
+static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void *w_, const void *bias, void *out_)
+{
+    const REAL *a = a_, *w = w_;
+    REAL *out = out_;
+    const int64_t whole = k - k % FM_LANES;
+    for (int64_t i = 0; i < m; i++, a += lda) {
+        V(t) s[K(lane_vectors)];
+        for (int j = 0; j < K(lane_vectors); j++)
+            s[j] = V(zero)();
+        for (int64_t c = 0; c < whole; c += FM_LANES)
+            for (int j = 0; j < K(lane_vectors); j++)
+                s[j] = V(fma)(V(load)(a + c + j * V(width)), V(load)(w + c + j * V(width)), s[j]);
+        for (int j = 0; j < K(lane_vectors) && whole + j * V(width) < k; j++) {
+            const int64_t c = whole + j * V(width);
+            const V(mask) rest = V(first)(k - c);
+            s[j] = V(fma)(V(load_first)(a + c, rest), V(load_first)(w + c, rest), s[j]);
+        }
+        out[i] = V(reduce16)(s);
+        if (bias)
+            out[i] += *(const REAL *)bias;
+    }
+}
+
+static void K(column_sum)(int64_t rows, int64_t n, const void *d_, int64_t ldd, void *g_, int accumulate)
+{
+    const REAL *d = d_;
+    REAL *g = g_;
+    for (int64_t j = 0; j < n; j += V(width)) {
+        const V(mask) m = V(first)(n - j);
+        V(t) sum = V(zero)();
+        for (int64_t i = 0; i < rows; i++)
+            sum = V(add)(sum, V(load_first)(d + i * ldd + j, m));
+        V(store_first)(g + j, m, accumulate ? V(add)(V(load_first)(g + j, m), sum) : sum);
+    }
+}
+
+static void K(csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data_,
+                           const int32_t *index, const void *b_, const void *bias_, void *c_, int64_t ldc)
+{
+    const REAL *data = data_, *b = b_, *bias = bias_;
+    REAL *c = c_;
+    enum { CHUNK = 4 };
+    for (int64_t i = 0; i < m; i++) {
+        const int64_t r = index ? index[i] : i, end = indptr[r + 1];
+        for (int64_t j = 0; j < n; j += CHUNK * V(width)) {
+            V(t) acc[CHUNK];
+            V(mask) mask[CHUNK];
+            for (int v = 0; v < CHUNK; v++) {
+                const int64_t left = n - j - v * V(width);
+                mask[v] = V(first)(left > 0 ? left : 0);
+                acc[v] = bias ? V(load_first)(bias + j + v * V(width), mask[v]) : V(zero)();
+            }
+            for (int64_t e = indptr[r]; e < end; e++) {
+                const V(t) x = V(set1)(data[e]);
+                const REAL *row = b + (int64_t)indices[e] * n + j;
+                for (int v = 0; v < CHUNK; v++)
+                    acc[v] = V(fma)(x, V(load_first)(row + v * V(width), mask[v]), acc[v]);
+            }
+            for (int v = 0; v < CHUNK; v++)
+                V(store_first)(c + i * ldc + j + v * V(width), mask[v], acc[v]);
+        }
+    }
+}
+
+static void K(csr_dot)(int64_t m, const int64_t *indptr, const int32_t *indices, const void *data_,
+                       const int32_t *index, const void *w_, const void *bias, void *out_)
+{
+    const REAL *data = data_, *w = w_;
+    REAL *out = out_;
+    for (int64_t i = 0; i < m; i++) {
+        const int64_t r = index ? index[i] : i;
+        REAL lanes[FM_LANES] = {0};
+        for (int64_t e = indptr[r]; e < indptr[r + 1]; e++) {
+            REAL *s = lanes + indices[e] % FM_LANES;
+            *s = V(fma1)(data[e], w[indices[e]], *s);
+        }
+        for (int half = FM_LANES / 2; half > 0; half /= 2)
+            for (int l = 0; l < half; l++)
+                lanes[l] += lanes[l + half];
+        out[i] = bias ? lanes[0] + *(const REAL *)bias : lanes[0];
+    }
+}
+
+static void K(csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data_,
+                         const int32_t *index, const void *d_, int64_t ldd, void *g_)
+{
+    const REAL *data = data_, *d = d_;
+    REAL *g = g_;
+    for (int64_t i = 0; i < m; i++) {
+        const int64_t r = index ? index[i] : i;
+        for (int64_t e = indptr[r]; e < indptr[r + 1]; e++) {
+            const V(t) x = V(set1)(data[e]);
+            REAL *row = g + (int64_t)indices[e] * n;
+            for (int64_t j = 0; j < n; j += V(width)) {
+                const V(mask) mask = V(first)(n - j);
+                const V(t) sum = V(load_first)(row + j, mask);
+                V(store_first)(row + j, mask, V(fma)(x, V(load_first)(d + i * ldd + j, mask), sum));
+            }
+        }
+    }
+}
+
+/* Squares of 16, so that both sides stay within a few cache lines at a time. */
+static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void *b_, int64_t ldb)
+{
+    const REAL *a = a_;
+    REAL *b = b_;
+    enum { SIDE = 16 };
+    for (int64_t i = 0; i < m; i += SIDE)
+        for (int64_t j = 0; j < n; j += SIDE) {
+            const int64_t high = m - i < SIDE ? m - i : SIDE, wide = n - j < SIDE ? n - j : SIDE;
+            for (int64_t c = 0; c < wide; c++)
+                for (int64_t r = 0; r < high; r++)
+                    b[(j + c) * ldb + i + r] = a[(i + r) * lda + j + c];
+        }
+}
+
+#undef FM_ROW_VECTORS

@@ -1,0 +1,124 @@
+/* The vector vocabulary for processors with AVX2 and FMA: 256-bit vectors. Contracts: see vec_avx512.h. */
+#ifndef FM_VEC_AVX2_H
+#define FM_VEC_AVX2_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+/* 4 x 3 accumulators, 3 vectors of B and a broadcast fill the 16 registers. */
+#define FM_TILE_ROWS 4
+#define FM_TILE_VECTORS 3
+
+/* A window of 8 into this table, starting at 8 - n, has its first n entries set. */
+static const int32_t fm_mask_window[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
+
+/* float */
+
+#define vf_width 8
+typedef __m256 vf_t;
+typedef __m256i vf_int;
+typedef __m256 vf_mask;
+
+static inline vf_mask vf_first(int64_t n)
+{
+    return _mm256_castsi256_ps(_mm256_loadu_si256((const __m256i *)(fm_mask_window + (n >= 8 ? 0 : 8 - n))));
+}
+static inline vf_t vf_load(const float *p) { return _mm256_loadu_ps(p); }
+static inline void vf_store(float *p, vf_t v) { _mm256_storeu_ps(p, v); }
+static inline vf_t vf_load_first(const float *p, vf_mask m) { return _mm256_maskload_ps(p, _mm256_castps_si256(m)); }
+static inline void vf_store_first(float *p, vf_mask m, vf_t v) { _mm256_maskstore_ps(p, _mm256_castps_si256(m), v); }
+static inline vf_t vf_set1(float x) { return _mm256_set1_ps(x); }
+static inline vf_t vf_zero(void) { return _mm256_setzero_ps(); }
+static inline vf_t vf_add(vf_t a, vf_t b) { return _mm256_add_ps(a, b); }
+static inline vf_t vf_sub(vf_t a, vf_t b) { return _mm256_sub_ps(a, b); }
+static inline vf_t vf_mul(vf_t a, vf_t b) { return _mm256_mul_ps(a, b); }
+static inline vf_t vf_div(vf_t a, vf_t b) { return _mm256_div_ps(a, b); }
+static inline vf_t vf_fma(vf_t a, vf_t b, vf_t c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vf_t vf_sqrt(vf_t a) { return _mm256_sqrt_ps(a); }
+static inline vf_t vf_max(vf_t a, vf_t b) { return _mm256_max_ps(a, b); }
+static inline vf_t vf_min(vf_t a, vf_t b) { return _mm256_min_ps(a, b); }
+static inline vf_t vf_neg(vf_t a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
+static inline vf_t vf_abs(vf_t a) { return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), a); }
+static inline vf_t vf_copysign(vf_t magnitude, vf_t sign)
+{
+    const vf_t bit = _mm256_set1_ps(-0.0f);
+    return _mm256_or_ps(_mm256_andnot_ps(bit, magnitude), _mm256_and_ps(bit, sign));
+}
+static inline vf_mask vf_lt(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+static inline vf_mask vf_le(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
+static inline vf_mask vf_eq(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return _mm256_blendv_ps(b, a, m); }
+static inline vf_int vf_bits(vf_t a) { return _mm256_castps_si256(a); }
+static inline vf_t vf_real(vf_int a) { return _mm256_castsi256_ps(a); }
+static inline vf_int vf_iset1(int32_t x) { return _mm256_set1_epi32(x); }
+static inline vf_int vf_iadd(vf_int a, vf_int b) { return _mm256_add_epi32(a, b); }
+static inline vf_int vf_isub(vf_int a, vf_int b) { return _mm256_sub_epi32(a, b); }
+static inline vf_int vf_iand(vf_int a, vf_int b) { return _mm256_and_si256(a, b); }
+static inline vf_int vf_ior(vf_int a, vf_int b) { return _mm256_or_si256(a, b); }
+#define vf_ishl(a, n) _mm256_slli_epi32((a), (n))
+#define vf_ishr(a, n) _mm256_srli_epi32((a), (n))
+static inline float vf_reduce16(const vf_t *s)
+{
+    const vf_t a = _mm256_add_ps(s[0], s[1]);
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* double */
+
+#define vd_width 4
+typedef __m256d vd_t;
+typedef __m256i vd_int;
+typedef __m256d vd_mask;
+
+static inline vd_mask vd_first(int64_t n)
+{
+    return _mm256_castsi256_pd(_mm256_loadu_si256((const __m256i *)(fm_mask_window + (n >= 4 ? 0 : 8 - 2 * n))));
+}
+static inline vd_t vd_load(const double *p) { return _mm256_loadu_pd(p); }
+static inline void vd_store(double *p, vd_t v) { _mm256_storeu_pd(p, v); }
+static inline vd_t vd_load_first(const double *p, vd_mask m) { return _mm256_maskload_pd(p, _mm256_castpd_si256(m)); }
+static inline void vd_store_first(double *p, vd_mask m, vd_t v) { _mm256_maskstore_pd(p, _mm256_castpd_si256(m), v); }
+static inline vd_t vd_set1(double x) { return _mm256_set1_pd(x); }
+static inline vd_t vd_zero(void) { return _mm256_setzero_pd(); }
+static inline vd_t vd_add(vd_t a, vd_t b) { return _mm256_add_pd(a, b); }
+static inline vd_t vd_sub(vd_t a, vd_t b) { return _mm256_sub_pd(a, b); }
+static inline vd_t vd_mul(vd_t a, vd_t b) { return _mm256_mul_pd(a, b); }
+static inline vd_t vd_div(vd_t a, vd_t b) { return _mm256_div_pd(a, b); }
+static inline vd_t vd_fma(vd_t a, vd_t b, vd_t c) { return _mm256_fmadd_pd(a, b, c); }
+static inline vd_t vd_sqrt(vd_t a) { return _mm256_sqrt_pd(a); }
+static inline vd_t vd_max(vd_t a, vd_t b) { return _mm256_max_pd(a, b); }
+static inline vd_t vd_min(vd_t a, vd_t b) { return _mm256_min_pd(a, b); }
+static inline vd_t vd_neg(vd_t a) { return _mm256_xor_pd(a, _mm256_set1_pd(-0.0)); }
+static inline vd_t vd_abs(vd_t a) { return _mm256_andnot_pd(_mm256_set1_pd(-0.0), a); }
+static inline vd_t vd_copysign(vd_t magnitude, vd_t sign)
+{
+    const vd_t bit = _mm256_set1_pd(-0.0);
+    return _mm256_or_pd(_mm256_andnot_pd(bit, magnitude), _mm256_and_pd(bit, sign));
+}
+static inline vd_mask vd_lt(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
+static inline vd_mask vd_le(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
+static inline vd_mask vd_eq(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
+static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return _mm256_blendv_pd(b, a, m); }
+static inline vd_int vd_bits(vd_t a) { return _mm256_castpd_si256(a); }
+static inline vd_t vd_real(vd_int a) { return _mm256_castsi256_pd(a); }
+static inline vd_int vd_iset1(int64_t x) { return _mm256_set1_epi64x(x); }
+static inline vd_int vd_iadd(vd_int a, vd_int b) { return _mm256_add_epi64(a, b); }
+static inline vd_int vd_isub(vd_int a, vd_int b) { return _mm256_sub_epi64(a, b); }
+static inline vd_int vd_iand(vd_int a, vd_int b) { return _mm256_and_si256(a, b); }
+static inline vd_int vd_ior(vd_int a, vd_int b) { return _mm256_or_si256(a, b); }
+#define vd_ishl(a, n) _mm256_slli_epi64((a), (n))
+#define vd_ishr(a, n) _mm256_srli_epi64((a), (n))
+static inline double vd_reduce16(const vd_t *s)
+{
+    const vd_t a = _mm256_add_pd(_mm256_add_pd(s[0], s[2]), _mm256_add_pd(s[1], s[3]));
+    const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+}
+
+/* fma of single numbers. */
+static inline float vf_fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline double vd_fma1(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+#endif

@@ -1,0 +1,137 @@
+/* The vector vocabulary for processors with AVX-512 F, DQ, BW and VL: 512-bit vectors.
+ *
+ * Every vec_<isa>.h defines the same names, once with the prefix vf_ (float) and once with vd_ (double); the templates
+ * reach them through V(name). Contracts that all of them keep:
+ *
+ *   first(n)           mask of the lanes 0 .. n-1 (n may exceed the width)
+ *   load_first(p, m)   the lanes of m from memory, +0 elsewhere; memory outside m is not touched
+ *   store_first        likewise
+ *   fma(a, b, c)       a * b + c, rounded once (the scalar vocabulary rounds twice)
+ *   max(a, b), min     b where a or b is NaN: max(bound, x) lets a NaN in x through
+ *   lt, le, eq         false where an operand is NaN
+ *   select(m, a, b)    a where m, else b
+ *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
+ *   i...               integer arithmetic on the bit patterns, as wide as the real type
+ */
+#ifndef FM_VEC_AVX512_H
+#define FM_VEC_AVX512_H
+
+#include <immintrin.h>
+#include <stdint.h>
+
+/* Rows and vectors of the register tile of a matrix product: 8 x 3 accumulators, 3 vectors of B and a broadcast fit 32 registers.
+ * A single row takes up to 8 vectors, so that as many chains are in flight. */
+#define FM_TILE_ROWS 8
+#define FM_TILE_VECTORS 3
+
+/* float */
+
+#define vf_width 16
+typedef __m512 vf_t;
+typedef __m512i vf_int;
+typedef __mmask16 vf_mask;
+
+static inline vf_mask vf_first(int64_t n)
+{
+    return n >= 16 ? (vf_mask)0xffff : (vf_mask)((1u << n) - 1u);
+}
+static inline vf_t vf_load(const float *p) { return _mm512_loadu_ps(p); }
+static inline void vf_store(float *p, vf_t v) { _mm512_storeu_ps(p, v); }
+static inline vf_t vf_load_first(const float *p, vf_mask m) { return _mm512_maskz_loadu_ps(m, p); }
+static inline void vf_store_first(float *p, vf_mask m, vf_t v) { _mm512_mask_storeu_ps(p, m, v); }
+static inline vf_t vf_set1(float x) { return _mm512_set1_ps(x); }
+static inline vf_t vf_zero(void) { return _mm512_setzero_ps(); }
+static inline vf_t vf_add(vf_t a, vf_t b) { return _mm512_add_ps(a, b); }
+static inline vf_t vf_sub(vf_t a, vf_t b) { return _mm512_sub_ps(a, b); }
+static inline vf_t vf_mul(vf_t a, vf_t b) { return _mm512_mul_ps(a, b); }
+static inline vf_t vf_div(vf_t a, vf_t b) { return _mm512_div_ps(a, b); }
+static inline vf_t vf_fma(vf_t a, vf_t b, vf_t c) { return _mm512_fmadd_ps(a, b, c); }
+static inline vf_t vf_sqrt(vf_t a) { return _mm512_sqrt_ps(a); }
+static inline vf_t vf_max(vf_t a, vf_t b) { return _mm512_max_ps(a, b); }
+static inline vf_t vf_min(vf_t a, vf_t b) { return _mm512_min_ps(a, b); }
+static inline vf_t vf_neg(vf_t a) { return _mm512_xor_ps(a, _mm512_set1_ps(-0.0f)); }
+static inline vf_t vf_abs(vf_t a) { return _mm512_andnot_ps(_mm512_set1_ps(-0.0f), a); }
+static inline vf_t vf_copysign(vf_t magnitude, vf_t sign)
+{
+    const vf_t bit = _mm512_set1_ps(-0.0f);
+    return _mm512_or_ps(_mm512_andnot_ps(bit, magnitude), _mm512_and_ps(bit, sign));
+}
+static inline vf_mask vf_lt(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+static inline vf_mask vf_le(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
+static inline vf_mask vf_eq(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return _mm512_mask_blend_ps(m, b, a); }
+static inline vf_int vf_bits(vf_t a) { return _mm512_castps_si512(a); }
+static inline vf_t vf_real(vf_int a) { return _mm512_castsi512_ps(a); }
+static inline vf_int vf_iset1(int32_t x) { return _mm512_set1_epi32(x); }
+static inline vf_int vf_iadd(vf_int a, vf_int b) { return _mm512_add_epi32(a, b); }
+static inline vf_int vf_isub(vf_int a, vf_int b) { return _mm512_sub_epi32(a, b); }
+static inline vf_int vf_iand(vf_int a, vf_int b) { return _mm512_and_si512(a, b); }
+static inline vf_int vf_ior(vf_int a, vf_int b) { return _mm512_or_si512(a, b); }
+#define vf_ishl(a, n) _mm512_slli_epi32((a), (n))
+#define vf_ishr(a, n) _mm512_srli_epi32((a), (n))
+static inline float vf_reduce16(const vf_t *s)
+{
+    __m256 a = _mm256_add_ps(_mm512_castps512_ps256(s[0]), _mm512_extractf32x8_ps(s[0], 1));
+    __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
+    b = _mm_add_ps(b, _mm_movehl_ps(b, b));
+    return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+
+/* double */
+
+#define vd_width 8
+typedef __m512d vd_t;
+typedef __m512i vd_int;
+typedef __mmask8 vd_mask;
+
+static inline vd_mask vd_first(int64_t n)
+{
+    return n >= 8 ? (vd_mask)0xff : (vd_mask)((1u << n) - 1u);
+}
+static inline vd_t vd_load(const double *p) { return _mm512_loadu_pd(p); }
+static inline void vd_store(double *p, vd_t v) { _mm512_storeu_pd(p, v); }
+static inline vd_t vd_load_first(const double *p, vd_mask m) { return _mm512_maskz_loadu_pd(m, p); }
+static inline void vd_store_first(double *p, vd_mask m, vd_t v) { _mm512_mask_storeu_pd(p, m, v); }
+static inline vd_t vd_set1(double x) { return _mm512_set1_pd(x); }
+static inline vd_t vd_zero(void) { return _mm512_setzero_pd(); }
+static inline vd_t vd_add(vd_t a, vd_t b) { return _mm512_add_pd(a, b); }
+static inline vd_t vd_sub(vd_t a, vd_t b) { return _mm512_sub_pd(a, b); }
+static inline vd_t vd_mul(vd_t a, vd_t b) { return _mm512_mul_pd(a, b); }
+static inline vd_t vd_div(vd_t a, vd_t b) { return _mm512_div_pd(a, b); }
+static inline vd_t vd_fma(vd_t a, vd_t b, vd_t c) { return _mm512_fmadd_pd(a, b, c); }
+static inline vd_t vd_sqrt(vd_t a) { return _mm512_sqrt_pd(a); }
+static inline vd_t vd_max(vd_t a, vd_t b) { return _mm512_max_pd(a, b); }
+static inline vd_t vd_min(vd_t a, vd_t b) { return _mm512_min_pd(a, b); }
+static inline vd_t vd_neg(vd_t a) { return _mm512_xor_pd(a, _mm512_set1_pd(-0.0)); }
+static inline vd_t vd_abs(vd_t a) { return _mm512_andnot_pd(_mm512_set1_pd(-0.0), a); }
+static inline vd_t vd_copysign(vd_t magnitude, vd_t sign)
+{
+    const vd_t bit = _mm512_set1_pd(-0.0);
+    return _mm512_or_pd(_mm512_andnot_pd(bit, magnitude), _mm512_and_pd(bit, sign));
+}
+static inline vd_mask vd_lt(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
+static inline vd_mask vd_le(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
+static inline vd_mask vd_eq(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return _mm512_mask_blend_pd(m, b, a); }
+static inline vd_int vd_bits(vd_t a) { return _mm512_castpd_si512(a); }
+static inline vd_t vd_real(vd_int a) { return _mm512_castsi512_pd(a); }
+static inline vd_int vd_iset1(int64_t x) { return _mm512_set1_epi64(x); }
+static inline vd_int vd_iadd(vd_int a, vd_int b) { return _mm512_add_epi64(a, b); }
+static inline vd_int vd_isub(vd_int a, vd_int b) { return _mm512_sub_epi64(a, b); }
+static inline vd_int vd_iand(vd_int a, vd_int b) { return _mm512_and_si512(a, b); }
+static inline vd_int vd_ior(vd_int a, vd_int b) { return _mm512_or_si512(a, b); }
+#define vd_ishl(a, n) _mm512_slli_epi64((a), (n))
+#define vd_ishr(a, n) _mm512_srli_epi64((a), (n))
+static inline double vd_reduce16(const vd_t *s)
+{
+    const vd_t h = _mm512_add_pd(s[0], s[1]);
+    const __m256d a = _mm256_add_pd(_mm512_castpd512_pd256(h), _mm512_extractf64x4_pd(h, 1));
+    const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
+    return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+}
+
+/* fma of single numbers. */
+static inline float vf_fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+static inline double vd_fma1(double a, double b, double c) { return __builtin_fma(a, b, c); }
+
+#endif

@@ -1,0 +1,336 @@
+"""The compiled backend: checked arrays in, pointers to the C core, status codes out as exceptions.
+
+The only module that imports the extension. Each array is checked for dtype and contiguity where its pointer is taken.
+C returns to Python after a bounded amount of work, so that signals are served; the global interpreter lock is released
+while it runs.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from _fastmlp_c import ffi, lib
+from fastmlp.backends import Data, EpochLosses, LossParts, Plan
+from fastmlp.layout import aligned_zeros
+from fastmlp.losses import LOSSES
+from fastmlp.spec import NetworkSpec
+
+_PARAMS_PER_ACTIVATION = 4
+_WORK_PER_CALL = 100_000_000
+"""Flops of a forward pass between two chances for signals: 50 ms at 2 GFLOP/s."""
+
+
+def _names(function: Any) -> dict[str, int]:
+    """Return name -> index of a list that C exports."""
+    names: dict[str, int] = {}
+    while (name := function(len(names))) != ffi.NULL:
+        names[ffi.string(name).decode()] = len(names)
+    return names
+
+
+ACTIVATION_CODES = _names(lib.fm_activation_name)
+LOSS_CODES = _names(lib.fm_loss_name)
+SOLVER_CODES = _names(lib.fm_solver_name)
+DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
+
+
+def choose_isa(cap: str | None) -> str:
+    """Choose the best kernels of processor and compiler up to `cap` and return their instruction set's name."""
+    isa = lib.fm_init(cap.encode() if cap else ffi.NULL)
+    if isa < 0:
+        names = ", ".join(repr(ffi.string(lib.fm_isa_name(i)).decode()) for i in range(lib.FM_N_ISAS))
+        raise ValueError(f"FASTMLP_ISA must be one of {names}, got {cap!r}.")
+    return ffi.string(lib.fm_isa_name(isa)).decode()
+
+
+class CBackend:
+    """The `fastmlp.backends.Backend` of this module.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp.backends.c import CBackend
+    >>> from fastmlp.spec import make_spec
+    >>> spec = make_spec([2, 1], "tanh", "identity", "squared_error", "float64")
+    >>> CBackend().forward(spec, np.array([1.0, 10.0, 0.5]), np.array([[1.0, 2.0]]))
+    array([[21.5]])
+    """
+
+    name = "c"
+    n_threads = 1
+
+    def __init__(self) -> None:
+        self.isa = choose_isa(os.environ.get("FASTMLP_ISA"))
+
+    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
+        """Return the outputs, shape (n, units[-1])."""
+        out = np.empty((X.shape[0], spec.units[-1]), spec.dtype)
+        _forward(spec, params, X, out, [], [])
+        return out
+
+    def layers(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return pre-activations and activations of all weight layers, each of shape (n, fan_out)."""
+        z, a = ([np.empty((X.shape[0], n), spec.dtype) for n in spec.units[1:]] for _ in range(2))
+        _forward(spec, params, X, a[-1], z, a)
+        return z, a
+
+    def loss(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float) -> LossParts:
+        """Return the loss over all rows."""
+        return _loss_pass(spec, params, data, alpha, None)
+
+    def loss_grad(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray) -> LossParts:
+        """Return the loss over all rows and write the gradient of the mean loss, L2 term included, into `grad`.
+
+        Raises
+        ------
+        ZeroDivisionError
+            When the sample weights sum to zero.
+        ValueError
+            When there is no gradient through one of the activations.
+        """
+        return _loss_pass(spec, params, data, alpha, grad)
+
+    def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> CTrainer:
+        """Return a `CTrainer` that updates `params` in place."""
+        return CTrainer(spec, params, data, plan)
+
+    def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
+        """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
+        out = np.empty((rows, width))
+        lib.fm_uniforms(key, step, layer, rows, width, _output("double *", out, out.dtype))
+        return out
+
+
+def _input(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
+    """Return a pointer to an array that C reads."""
+    return ffi.from_buffer(ctype, _checked(array, dtype))
+
+
+def _output(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
+    """Return a pointer to an array that C writes."""
+    return ffi.from_buffer(ctype, _checked(array, dtype), require_writable=True)
+
+
+def _checked(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
+    return array
+
+
+def _check(status: int, spec: NetworkSpec) -> None:
+    """Raise the exception that a status stands for."""
+    if status == lib.FM_OK:
+        return
+    if status == lib.FM_NOT_DIFFERENTIABLE:
+        spec.check_differentiable()
+    message = ffi.string(lib.fm_status_message(status)).decode()
+    if status == lib.FM_ZERO_WEIGHT:
+        raise ZeroDivisionError(message)
+    raise RuntimeError(f"The C core refused a call: {message}.")
+
+
+class _Bound:
+    """A C struct, and the pointers and arrays that it refers to, kept alive together."""
+
+    __slots__ = ("kept", "struct")
+
+    def __init__(self, struct: Any, *kept: Any) -> None:
+        self.struct = struct
+        self.kept = kept
+
+
+@lru_cache(maxsize=256)
+def _network(spec: NetworkSpec) -> _Bound:
+    """Return the fm_network of a spec."""
+    units = ffi.new("int64_t[]", spec.units)
+    activations = ffi.new("int[]", [ACTIVATION_CODES[name] for name, _ in spec.activations])
+    params = ffi.new("double[]", _PARAMS_PER_ACTIVATION * spec.n_layers)
+    for layer, (_, block) in enumerate(spec.activations):
+        for i, value in enumerate(block):
+            params[layer * _PARAMS_PER_ACTIVATION + i] = value
+    network = ffi.new("fm_network *")
+    network.dtype = DTYPE_CODES[spec.dtype]
+    network.loss = LOSS_CODES[spec.loss]
+    network.canonical = spec.activations[-1][0] in LOSSES[spec.loss].canonical
+    network.n_layers = spec.n_layers
+    network.units, network.activations, network.activation_params = units, activations, params
+    return _Bound(network, units, activations, params)
+
+
+def _rows(spec: NetworkSpec, X: Any) -> _Bound:
+    """Return the fm_rows of a dense or CSR input."""
+    if X.shape[1] != spec.units[0]:
+        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
+    rows = ffi.new("fm_rows *")
+    rows.n_rows = X.shape[0]
+    rows.x_dtype = DTYPE_CODES[spec.dtype]
+    if isinstance(X, np.ndarray):
+        if X.dtype not in DTYPE_CODES:
+            raise ValueError(f"Expected an array of float32 or float64, got {X.dtype}.")
+        rows.x_dtype = DTYPE_CODES[X.dtype]
+        rows.x = x = _input("char *", X, X.dtype)
+        rows.ldx = X.shape[1]
+        return _Bound(rows, x)
+    indptr = np.ascontiguousarray(X.indptr, np.int64)
+    indices = np.ascontiguousarray(X.indices, np.int32)
+    kept = (
+        _input("int64_t *", indptr, indptr.dtype),
+        _input("int32_t *", indices, indices.dtype),
+        _input("char *", X.data, spec.dtype),
+    )
+    rows.indptr, rows.indices, rows.data = kept
+    return _Bound(rows, *kept)
+
+
+def _targets(spec: NetworkSpec, data: Data) -> _Bound:
+    """Return the fm_targets of a data set."""
+    n = data.X.shape[0]
+    targets = ffi.new("fm_targets *")
+    kept = []
+    if data.targets.ndim == 1:
+        targets.codes = y = _input("int32_t *", data.targets, np.dtype(np.int32))
+    else:
+        targets.y = y = _input("char *", data.targets, spec.dtype)
+    kept.append(y)
+    if len(data.targets) != n or (data.targets.ndim == 2 and data.targets.shape[1] != spec.units[-1]):
+        raise ValueError(f"Expected targets for {n} rows of {spec.units[-1]}, got shape {data.targets.shape}.")
+    if data.sample_weight is not None:
+        if data.sample_weight.shape != (n,):
+            raise ValueError(f"Expected {n} sample weights, got shape {data.sample_weight.shape}.")
+        targets.weight = weight = _input("char *", data.sample_weight, spec.dtype)
+        kept.append(weight)
+    targets.hard = data.hard
+    return _Bound(targets, *kept)
+
+
+def _parameters(spec: NetworkSpec, vector: np.ndarray, *, written: bool = False) -> Any:
+    """Return a pointer to a vector with the layout of the parameters."""
+    if vector.shape != (spec.layout.n_parameters,):
+        raise ValueError(f"Expected a vector of {spec.layout.n_parameters} parameters, got shape {vector.shape}.")
+    return (_output if written else _input)("char *", vector, spec.dtype)
+
+
+def _workspace(size: int) -> tuple[Any, int]:
+    return ffi.from_buffer("char *", aligned_zeros(size, np.uint8), require_writable=True), size
+
+
+def _forward(
+    spec: NetworkSpec, params: np.ndarray, X: Any, out: np.ndarray, z: list[np.ndarray], a: list[np.ndarray]
+) -> None:
+    """Fill `out`, and where given the arrays of all layers, in pieces of bounded work."""
+    n, itemsize = X.shape[0], spec.dtype.itemsize
+    network, rows, weights = _network(spec), _rows(spec, X), _parameters(spec, params)
+    arrays = [_output("char *", array, spec.dtype) for array in (out, *z, *a)]
+    widths = [spec.units[-1], *spec.units[1:] * 2][: len(arrays)]
+    step = max(256, _WORK_PER_CALL // (2 * spec.layout.n_parameters)) if n else 1
+    workspace = _workspace(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype))
+    block = ffi.new("fm_rows *", rows.struct[0])
+    row_bytes = X.shape[1] * (itemsize if rows.struct.indptr else X.dtype.itemsize)
+    for first in range(0, n, step):
+        block.n_rows = min(step, n - first)
+        if rows.struct.indptr:
+            block.indptr = rows.struct.indptr + first
+        else:
+            block.x = ffi.cast("char *", rows.struct.x) + first * row_bytes
+        place, *layers = (array + first * width * itemsize for array, width in zip(arrays, widths, strict=True))
+        half = len(layers) // 2
+        before, after = (ffi.new("void *[]", part) if part else ffi.NULL for part in (layers[:half], layers[half:]))
+        status = lib.fm_forward(network.struct, weights, block, place, before, after, *workspace)
+        _check(status, spec)
+
+
+def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray | None) -> LossParts:
+    network, rows, targets = _network(spec), _rows(spec, data.X), _targets(spec, data)
+    weights = _parameters(spec, params)
+    run = ffi.new("fm_pass *")
+    run.alpha = alpha
+    if grad is not None:
+        run.grad = kept = _parameters(spec, grad, written=True)  # noqa: F841 (keeps the buffer)
+    workspace = _workspace(lib.fm_gradient_workspace(network.struct, data.X.shape[0]))
+    status = lib.FM_PAUSED
+    while status == lib.FM_PAUSED:
+        status = lib.fm_loss_grad(network.struct, weights, rows.struct, targets.struct, run, *workspace)
+    _check(status, spec)
+    return LossParts(run.loss_sum, run.l2, run.weight_sum)
+
+
+class CTrainer:
+    """Epochs over one `Data` under one `Plan`, in C.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    params : ndarray of shape (n_parameters,)
+        Updated in place, whole steps at a time.
+    data : Data
+    plan : Plan
+    """
+
+    def __init__(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> None:
+        n = data.X.shape[0]
+        self.spec, self.plan = spec, plan
+        self._network, self._rows, self._targets = _network(spec), _rows(spec, data.X), _targets(spec, data)
+        self._params = _parameters(spec, params, written=True)
+        self._grad = _parameters(spec, aligned_zeros(len(params), spec.dtype), written=True)
+        self._run = run = ffi.new("fm_training *")
+        run.solver = SOLVER_CODES[plan.solver.name]
+        run.batch_size, run.alpha, run.key, run.grad = plan.batch_size, plan.alpha, plan.key, self._grad
+        self._moments = [_parameters(spec, moment, written=True) for moment in plan.solver.moments]
+        for i, moment in enumerate(self._moments):
+            run.moments[i] = moment
+        order = plan.rows
+        if order is None and plan.shuffle:
+            order = np.arange(n, dtype=np.int32)
+        if order is not None:
+            if len(order) and not (order.min() >= 0 and order.max() < n):
+                raise ValueError(f"Expected rows from 0 to {n - 1}, got {order.min()} to {order.max()}.")
+            run.index = self._order = _output("int32_t *", order, np.dtype(np.int32))
+            run.n_index = len(order)
+        if plan.shuffle:
+            run.shuffle = True
+            self._bit_generator = plan.random_state._bit_generator
+            run.bitgen = ffi.cast("void *", self._bit_generator.ctypes.bit_generator.value)
+        batch_rows = min(plan.batch_size, n if order is None else len(order))
+        self._workspace = _workspace(lib.fm_gradient_workspace(self._network.struct, batch_rows))
+
+    def run(self, n_epochs: int) -> EpochLosses:
+        """Run `n_epochs` epochs and return the losses of each.
+
+        Raises
+        ------
+        ZeroDivisionError
+            When the sample weights of a batch sum to zero.
+        """
+        run, state = self._run, self.plan.solver
+        losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
+        hyper = ffi.new("double[]", [float(value) for value in state.hyper.values()])
+        run.hyper, run.t, run.n_epochs = hyper, state.t, n_epochs
+        run.data_losses = data = _output("double *", losses.data, losses.data.dtype)  # noqa: F841 (kept alive)
+        run.l2_losses = l2 = _output("double *", losses.l2, losses.l2.dtype)  # noqa: F841 (kept alive)
+        run.epoch = run.row = run.batch_row = 0
+        try:
+            if self.plan.shuffle:
+                with self._bit_generator.lock:
+                    self._run_epochs()
+            else:
+                self._run_epochs()
+        finally:
+            state.t = run.t
+        return losses
+
+    def _run_epochs(self) -> None:
+        status = lib.FM_PAUSED
+        while status == lib.FM_PAUSED:
+            status = lib.fm_train(
+                self._network.struct,
+                self._params,
+                self._rows.struct,
+                self._targets.struct,
+                self._run,
+                *self._workspace,
+            )
+        _check(status, self.spec)
