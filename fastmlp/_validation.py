@@ -1,0 +1,263 @@
+"""Checks of what a user passes to a `Network`. Messages say what was expected and what was got."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+
+from fastmlp.spec import NetworkSpec
+
+_ROW_SUM_TOLERANCE = 1e-5
+"""How far from 1 a row of class probabilities may sum: what rounding to float32 does to a few thousand classes."""
+
+
+def check_bool(name: str, value: object) -> bool:
+    """Return `value` as a bool; TypeError when it is none."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise TypeError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def check_count(name: str, value: object) -> int:
+    """Return `value` as an int; TypeError when it is no integer, ValueError when it is below 1."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} of type {type(value).__name__}.")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
+    return int(value)
+
+
+def check_random_state(random_state: int | np.random.RandomState | None) -> np.random.RandomState:
+    """Return a RandomState: the one given, one seeded by an integer, or for None one seeded by the operating system.
+
+    Raises
+    ------
+    TypeError
+        For anything else; a `numpy.random.Generator` draws other numbers and is not accepted.
+    ValueError
+        For an integer outside 0 ... 2**32 - 1.
+    """
+    if isinstance(random_state, np.random.RandomState):
+        return random_state
+    if random_state is None:
+        return np.random.RandomState()
+    if isinstance(random_state, (bool, np.bool_)) or not isinstance(random_state, Integral):
+        raise TypeError(
+            "random_state must be None, an integer or a numpy.random.RandomState, "
+            f"got {random_state!r} of type {type(random_state).__name__}."
+        )
+    if not 0 <= random_state < 2**32:
+        raise ValueError(f"random_state must be an integer from 0 to 2**32 - 1, got {random_state}.")
+    return np.random.RandomState(int(random_state))
+
+
+def as_numbers(name: str, array: Any) -> np.ndarray:
+    """Return `array` as an ndarray of booleans, integers or floats.
+
+    Raises
+    ------
+    TypeError
+        When it holds something else (complex numbers, strings, objects), or is sparse.
+    ValueError
+        When its rows have different lengths.
+    """
+    if hasattr(array, "tocsr"):
+        raise TypeError(f"{name} must be a dense array, got a sparse one of type {type(array).__name__}.")
+    try:
+        array = np.asarray(array)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array of numbers with rows of one length, got: {error}") from error
+    _check_kind(name, array.dtype)
+    return array
+
+
+def _check_kind(name: str, dtype: np.dtype) -> None:
+    if dtype.kind not in "biuf":
+        raise TypeError(f"{name} must hold real numbers (float, integer or bool), got dtype {dtype}.")
+
+
+def _as_real(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Return `array` as a C-contiguous, aligned array of `dtype`; without a copy where it is one."""
+    # What is too large for float32 becomes infinite here, and is reported as that.
+    with np.errstate(over="ignore"):
+        return np.require(array, dtype, ["C", "A"])
+
+
+def _check_finite(name: str, array: np.ndarray) -> None:
+    if not np.isfinite(array).all():
+        got = "NaN" if np.isnan(array).any() else f"infinity or a value too large for {array.dtype}"
+        raise ValueError(f"{name} must be finite, got {got}.")
+
+
+def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Return `array` as finite numbers of the shape and dtype given; TypeError or ValueError otherwise."""
+    array = as_numbers(name, array)
+    if array.shape != shape:
+        raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
+    array = _as_real(array, dtype)
+    _check_finite(name, array)
+    return array
+
+
+def check_inputs(X: Any, spec: NetworkSpec) -> Any:
+    """Return the inputs as backends take them.
+
+    Parameters
+    ----------
+    X : array-like or scipy sparse matrix of shape (n, units[0])
+        Booleans, integers or floats.
+    spec : NetworkSpec
+
+    Returns
+    -------
+    ndarray or scipy CSR matrix of shape (n, units[0])
+        Of the spec's dtype; C-contiguous, or CSR with sorted indices and without duplicates. X itself where it is that
+        already, else a converted copy.
+
+    Raises
+    ------
+    TypeError
+        When X holds something else.
+    ValueError
+        When it has another shape, no rows, or a value that is not finite.
+    """
+    is_sparse = hasattr(X, "tocsr")
+    if not is_sparse:
+        X = as_numbers("X", X)
+    if len(X.shape) != 2 or X.shape[1] != spec.units[0]:
+        raise ValueError(f"X must have shape (n, {spec.units[0]}), got {X.shape}.")
+    if X.shape[0] == 0:
+        raise ValueError(f"X must have at least one row, got shape {X.shape}.")
+    if is_sparse:
+        return check_csr(X, spec.dtype)
+    X = _as_real(X, spec.dtype)
+    _check_finite("X", X)
+    return X
+
+
+def check_csr(X: Any, dtype: np.dtype) -> Any:
+    """Return a sparse X as backends take it: CSR of the dtype given, indices sorted and without duplicates.
+
+    Raises
+    ------
+    TypeError
+        When it does not hold real numbers.
+    ValueError
+        When its indices point outside, or a value is not finite.
+    """
+    _check_kind("X", X.dtype)
+    X = X.tocsr()
+    n_stored = len(X.indices)
+    # scipy checks its matrices when they are made, but their arrays can be changed afterwards.
+    if (
+        len(X.indptr) != X.shape[0] + 1
+        or X.indptr[0] != 0
+        or X.indptr[-1] > min(n_stored, len(X.data))
+        or (np.diff(X.indptr) < 0).any()
+        or (n_stored > 0 and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
+    ):
+        raise ValueError("X must be a valid sparse matrix, got one whose indptr or indices point outside.")
+    stored = X.indptr[-1]
+    rises = np.diff(X.indices[:stored]) > 0
+    starts = X.indptr[1:-1]
+    rises[starts[(starts > 0) & (starts < stored)] - 1] = True
+    if not rises.all():
+        X = type(X)((X.data.copy(), X.indices.copy(), X.indptr.copy()), shape=X.shape)
+        X.sum_duplicates()
+    with np.errstate(over="ignore"):
+        X = X.astype(dtype, copy=False)
+    _check_finite("X", X.data[: X.indptr[-1]])
+    return X
+
+
+def check_targets(Y: Any, spec: NetworkSpec, n_rows: int) -> tuple[np.ndarray, bool]:
+    """Return the targets as backends take them.
+
+    Parameters
+    ----------
+    Y : array-like
+        Numbers of shape (n_rows, units[-1]); or of shape (n_rows,) where there is one output; or, for outputs that are
+        a distribution over classes (softmax), integer class codes 0 ... units[-1] - 1 of shape (n_rows,).
+    spec : NetworkSpec
+    n_rows : int
+
+    Returns
+    -------
+    targets : ndarray
+        int32 codes of shape (n_rows,) when every row is one-hot and the loss categorical; else of shape
+        (n_rows, units[-1]) and the spec's dtype.
+    hard : bool
+        Whether all targets are 0 or 1, and with softmax outputs one-hot.
+
+    Raises
+    ------
+    TypeError
+        When Y holds something that is no real number.
+    ValueError
+        When it has another shape or number of rows, or values that the loss is not defined for.
+    """
+    n_outputs = spec.units[-1]
+    Y = as_numbers("Y", Y)
+    coupled = spec.output_activation.jacobian_product is not None
+    if coupled and Y.ndim == 1 and Y.dtype.kind in "biu":
+        codes = _check_codes(Y, n_outputs, n_rows)
+        if spec.is_categorical:
+            return codes, True
+        return (codes[:, np.newaxis] == np.arange(n_outputs)).astype(spec.dtype), True
+    if Y.ndim == 1 and n_outputs == 1:
+        Y = Y[:, np.newaxis]
+    if Y.shape != (n_rows, n_outputs):
+        also = f" or ({n_rows},)" if n_outputs == 1 else f" or {n_rows} integer class codes" if coupled else ""
+        raise ValueError(f"Y must have shape ({n_rows}, {n_outputs}){also}, got {Y.dtype} of shape {Y.shape}.")
+    Y = _as_real(Y, spec.dtype)
+    _check_finite("Y", Y)
+    allowed = spec.loss_entry.targets
+    for extreme in (float(Y.min()), float(Y.max())):
+        if extreme not in allowed:
+            raise ValueError(f"The loss {spec.loss!r} expects targets in {allowed}, got {extreme:g}.")
+
+    hard = bool(((Y == 0) | (Y == 1)).all())
+    if coupled:
+        sums = Y.sum(axis=1, dtype=np.float64)
+        hard = hard and bool((sums == 1).all())
+        if spec.is_categorical:
+            if hard:
+                return Y.argmax(axis=1).astype(np.int32), True
+            worst = float(sums[np.abs(sums - 1).argmax()])
+            if abs(worst - 1) > _ROW_SUM_TOLERANCE:
+                raise ValueError(
+                    f"The loss {spec.loss!r} of {spec.output_activation.name!r} outputs expects rows of targets that "
+                    f"sum to 1, got a row that sums to {worst:g}."
+                )
+    return Y, hard
+
+
+def _check_codes(Y: np.ndarray, n_classes: int, n_rows: int) -> np.ndarray:
+    if len(Y) != n_rows:
+        raise ValueError(f"Y must have {n_rows} class codes, one for each row of X, got {len(Y)}.")
+    for extreme in (int(Y.min()), int(Y.max())):
+        if not 0 <= extreme < n_classes:
+            raise ValueError(f"Y must hold class codes from 0 to {n_classes - 1}, got {extreme}.")
+    return np.ascontiguousarray(Y, dtype=np.int32)
+
+
+def check_sample_weight(sample_weight: Any, spec: NetworkSpec, n_rows: int) -> np.ndarray | None:
+    """Return the sample weights, shape (n_rows,), in the spec's dtype; None for None.
+
+    Raises
+    ------
+    TypeError
+        When they are no real numbers.
+    ValueError
+        When they have another shape, are negative or not finite, or sum to zero.
+    """
+    if sample_weight is None:
+        return None
+    weights = check_array("sample_weight", sample_weight, (n_rows,), spec.dtype)
+    if weights.min() < 0:
+        raise ValueError(f"sample_weight must not be negative, got {weights.min():g}.")
+    if weights.max() == 0:
+        raise ValueError("sample_weight must not be zero everywhere, got only zeros.")
+    return weights

@@ -1,0 +1,110 @@
+"""How training goes: initial weights, and the loop over epochs."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from fastmlp.backends import Trainer
+from fastmlp.spec import NetworkSpec
+
+_LONG_ENOUGH = 0.01
+"""Seconds from which on a call of the trainer need not be longer: its fixed cost is small beside them."""
+
+
+def draw_parameters(
+    spec: NetworkSpec, factors: Sequence[float], random_state: np.random.RandomState, params: np.ndarray
+) -> None:
+    """Draw initial weights and biases as scikit-learn does (after Glorot and Bengio, AISTATS 2010).
+
+    Layer by layer first the weights, then the biases, uniformly in (-b, b), b = sqrt(factor / (fan_in + fan_out)). They
+    are drawn in float64 and rounded to the dtype of `params`.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    factors : sequence of float
+        One per weight layer.
+    random_state : numpy.random.RandomState
+    params : ndarray of shape (n_parameters,)
+        Overwritten.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp.spec import make_spec
+    >>> from fastmlp.training import draw_parameters
+    >>> spec, params = make_spec([2, 1], "tanh", "identity", "squared_error", "float64"), np.zeros(3)
+    >>> draw_parameters(spec, [6.0], np.random.RandomState(0), params)
+    >>> params.round(4)
+    array([0.1381, 0.6086, 0.2907])
+    """
+    for coefs, intercepts, factor in zip(
+        spec.layout.coefs(params), spec.layout.intercepts(params), factors, strict=True
+    ):
+        bound = np.sqrt(factor / sum(coefs.shape))
+        coefs[:] = random_state.uniform(-bound, bound, coefs.shape)
+        intercepts[:] = random_state.uniform(-bound, bound, intercepts.shape)
+
+
+def run_training(
+    trainer: Trainer, params: np.ndarray, epochs: int, callback: Callable[[int, float], object] | None = None
+) -> list[float]:
+    """Run epochs, one after another, and return their losses (L2 term included).
+
+    Parameters
+    ----------
+    trainer : Trainer
+    params : ndarray of shape (n_parameters,)
+        The vector that `trainer` updates.
+    epochs : int
+    callback : callable, optional
+        ``callback(epoch, loss)``, called after each epoch, counted from 1; training stops when it returns true. What
+        it raises goes on to the caller; the parameters stay those of the last epoch.
+
+    Returns
+    -------
+    list of float
+        Means over the batches, counted by their rows. After an interrupt the epochs of the interrupted call of the
+        trainer, at most a few hundredths of a second of them or one epoch, are missing.
+
+    Raises
+    ------
+    ValueError
+        When a parameter is no longer finite.
+    ZeroDivisionError
+        When the sample weights of a batch sum to zero.
+
+    Notes
+    -----
+    When the trainer raises, or a parameter is no longer finite, `params` are put back to what they were. Only an
+    interrupt by the user (Ctrl-C) keeps the last whole step, and warns instead of going on.
+    """
+    before = params.copy()
+    curve: list[float] = []
+    at_once = 1
+    while len(curve) < epochs:
+        started = perf_counter()
+        try:
+            losses = trainer.run(min(at_once, epochs - len(curve)))
+            if not np.isfinite(params).all():
+                raise ValueError(
+                    "Training expected to keep all parameters finite, got NaN or infinity after "
+                    f"{len(curve) + len(losses.data)} epochs; they were put back. Lower the learning rate or scale X."
+                )
+            curve.extend((losses.data + losses.l2).tolist())
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=3)
+            break
+        except BaseException:
+            params[:] = before
+            raise
+        if callback is not None:
+            if callback(len(curve), curve[-1]):
+                break
+        elif perf_counter() - started < _LONG_ENOUGH:
+            at_once *= 2
+    return curve
