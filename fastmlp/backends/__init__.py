@@ -39,8 +39,8 @@ class Data:
     Attributes
     ----------
     X : ndarray of shape (n, units[0]) or CSR matrix
-        C-contiguous, float32 or float64; where it is not the spec's dtype, rows are converted as they are used, a block at
-        a time. A CSR matrix is of the spec's dtype; it is anything with ``data``, ``indices``, ``indptr`` and ``shape``
+        C-contiguous, float32 or float64; where it is not the spec's dtype, rows are converted as they are used, a block
+        at a time. A CSR matrix is of the spec's dtype; it is anything with ``data``, ``indices``, ``indptr`` and ``shape``
         and has sorted indices without duplicates (see `fastmlp._validation`).
     targets : ndarray
         float of shape (n, units[-1]), C-contiguous and of the spec's dtype; or int32 class codes of shape (n,),
