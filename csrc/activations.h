@@ -103,6 +103,21 @@ static inline V(t) K(gelu_derivative)(V(t) z, const V(t) * p)
     return V(fma)(inner, slope, outer);
 }
 
+/* silu: z logistic(z), also called swish (Elfwing et al. 2018) */
+static inline V(t) K(silu_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    return V(mul)(z, K(vlogistic)(z));
+}
+/* g' = s + z s (1 - s), s = logistic(z); beyond the bound s (1 - s) is 0 to the last bit, and z may be infinite. */
+static inline V(t) K(silu_derivative)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    const V(t) s = K(vlogistic)(z), bound = V(set1)(800);
+    z = V(max)(V(neg)(bound), V(min)(bound, z));
+    return V(fma)(V(mul)(z, s), V(sub)(V(set1)(1), s), s);
+}
+
 static inline V(t) K(exp_value)(V(t) z, const V(t) * p)
 {
     (void)p;
@@ -128,6 +143,7 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
     X(relu, OUTPUT, 0)         \
     X(leaky_relu, OUTPUT, 1)   \
     X(gelu, PREACTIVATION, 0)  \
+    X(silu, PREACTIVATION, 0)  \
     X(exp, OUTPUT, 0)
 
 #define FM_ENTRY(name, needs, n_params) FM_ACTIVATION_##name,

@@ -193,6 +193,7 @@ _GELU_SCALE = math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715
 # The tanh in gelu is -1 or 1 to the last bit long before this, and z ** 3 cannot overflow below it.
 _GELU_SATURATED = 30.0
+_SILU_SATURATED = 800.0
 
 
 def _gelu_tanh(z: np.ndarray) -> np.ndarray:
@@ -209,6 +210,16 @@ def _gelu_derivative(z: np.ndarray) -> np.ndarray:
     z = np.clip(z, -_GELU_SATURATED, _GELU_SATURATED)
     slope = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * z**2)
     return (1 + t) / 2 + z / 2 * (1 - t * t) * slope
+
+
+def _silu(z: np.ndarray) -> np.ndarray:
+    return z * _logistic(z)
+
+
+def _silu_derivative(z: np.ndarray) -> np.ndarray:
+    s = _logistic(z)
+    # Where s (1 - s) has vanished z may be infinite.
+    return s + np.clip(z, -_SILU_SATURATED, _SILU_SATURATED) * s * (1 - s)
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
@@ -262,6 +273,13 @@ _ENTRIES = (
         _gelu_derivative,
         "preactivation",
         Interval(-0.1701, math.inf, closed="neither"),  # its minimum is -0.17004 at z = -0.7524
+    ),
+    Activation(
+        "silu",  # z / (1 + exp(-z)), also called swish: arXiv:1702.03118
+        _silu,
+        _silu_derivative,
+        "preactivation",
+        Interval(-0.2785, math.inf, closed="neither"),  # its minimum is -0.27846 at z = -1.27846
     ),
     Activation(
         "softmax",  # exp(z_i) / sum_j exp(z_j) over the units of a row
