@@ -37,6 +37,8 @@ MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
 # Instruction set -> the file built for it, its flags, and what a compiler that has it then defines. Another compiler
 # builds the file without the flags, and the guard in the file leaves its kernel table empty.
 ISAS = {
+    # gcc 12 fills vectors of four floats with what lies beyond the last row of a matrix that is two columns wide.
+    "scalar": ("kernels_scalar.c", "-fno-tree-loop-vectorize", []),
     "avx2": ("kernels_avx2.c", "-mavx2 -mfma", ["__AVX2__", "__FMA__"]),
     "avx512": (
         "kernels_avx512.c",
@@ -91,10 +93,10 @@ class BuildExtension(build_ext):
         """Return, by file name, the flags of each instruction set that the compiler knows."""
         flags = {}
         for name, (file, options, macros) in ISAS.items():
-            condition = " && ".join(f"defined({macro})" for macro in macros)
+            condition = " && ".join(f"defined({macro})" for macro in macros) or "1"
             with tempfile.TemporaryDirectory() as folder, suppress(CompileError):
                 probe = Path(folder, f"probe_{name}.c")
-                probe.write_text(f"#include <immintrin.h>\n#if !({condition})\n#error\n#endif\nint probe_{name};\n")
+                probe.write_text(f"#if !({condition})\n#error\n#endif\nint probe_{name};\n")
                 compile_sources([str(probe)], output_dir=folder, extra_postargs=options.split())
                 flags[file] = options.split()
         return flags

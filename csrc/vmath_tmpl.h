@@ -148,9 +148,9 @@ static inline V(t) K(vexp)(V(t) x)
 }
 
 /* With E = exp(|x|), reduced as in exp: 1 / (1 + E) where x is negative, else 1 - 1 / (1 + E). (With e = exp(-|x|),
- * e / (1 + e) is wrong by up to 2.3 ulp: where e is just above a power of two the quotient is just below it, so that the
- * rounding of e counts twice.) The fraction is extended by a power of two near 1 / sqrt(E), so that the denominator does
- * not overflow where the quotient is denormal.
+ * e / (1 + e) is wrong by up to 2.3 ulp: where e is just above a power of two, the quotient is just below it and the
+ * rounding of e counts twice.) The fraction is extended by a power of two near 1 / sqrt(E), so that the denominator
+ * does not overflow where the quotient is denormal.
  *
  * ulp: logistic f32 fma 1.753 at -0x1.19d4b8p+0, got 0x1.ff1f0cp-3, want 0x1.ff1f08p-3
  * ulp: logistic f32 scalar 1.776 at -0x1.1a605p+0, got 0x1.fe4e02p-3, want 0x1.fe4dfep-3

@@ -63,7 +63,7 @@ def run_training(
     epochs : int
     callback : callable, optional
         ``callback(epoch, loss)``, called after each epoch, counted from 1; training stops when it returns true. What
-        it raises goes on to the caller; the parameters stay those of the last epoch.
+        it raises, but for an interrupt, goes on to the caller; the parameters stay those of the last epoch.
 
     Returns
     -------
@@ -83,8 +83,23 @@ def run_training(
     When the trainer raises, or a parameter is no longer finite, `params` are put back to what they were. Only an
     interrupt by the user (Ctrl-C) keeps the last whole step, and warns instead of going on.
     """
-    before = params.copy()
     curve: list[float] = []
+    try:
+        _extend_curve(curve, trainer, params, epochs, callback)
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=3)
+    return curve
+
+
+def _extend_curve(
+    curve: list[float],
+    trainer: Trainer,
+    params: np.ndarray,
+    epochs: int,
+    callback: Callable[[int, float], object] | None,
+) -> None:
+    """Run epochs and append their losses to `curve`, so that they are there when an exception ends the run."""
+    before = params.copy()
     at_once = 1
     while len(curve) < epochs:
         started = perf_counter()
@@ -95,16 +110,14 @@ def run_training(
                     "Training expected to keep all parameters finite, got NaN or infinity after "
                     f"{len(curve) + len(losses.data)} epochs; they were put back. Lower the learning rate or scale X."
                 )
-            curve.extend((losses.data + losses.l2).tolist())
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=3)
-            break
+            raise
         except BaseException:
             params[:] = before
             raise
+        curve.extend((losses.data + losses.l2).tolist())
         if callback is not None:
             if callback(len(curve), curve[-1]):
                 break
         elif perf_counter() - started < _LONG_ENOUGH:
             at_once *= 2
-    return curve

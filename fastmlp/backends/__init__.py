@@ -40,8 +40,8 @@ class Data:
     ----------
     X : ndarray of shape (n, units[0]) or CSR matrix
         C-contiguous, float32 or float64; where it is not the spec's dtype, rows are converted as they are used, a block
-        at a time. A CSR matrix is of the spec's dtype; it is anything with ``data``, ``indices``, ``indptr`` and ``shape``
-        and has sorted indices without duplicates (see `fastmlp._validation`).
+        at a time. A CSR matrix is of the spec's dtype; it is anything with ``data``, ``indices``, ``indptr`` and
+        ``shape``, with sorted indices without duplicates (see `fastmlp._validation`).
     targets : ndarray
         float of shape (n, units[-1]), C-contiguous and of the spec's dtype; or int32 class codes of shape (n,),
         standing for one-hot rows, or, with one output unit, for 0 and 1.

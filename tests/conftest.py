@@ -1,0 +1,181 @@
+"""What the tests share: the registries as parameters, and random problems for any entry of them.
+
+Every activation, loss, solver and backend is taken from its registry, so that a new one is tested without an edit here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import BACKENDS, Data, get_backend
+from fastmlp.losses import LOSSES
+from fastmlp.solvers import SOLVERS
+from fastmlp.spec import NetworkSpec, make_spec
+
+DIFFERENTIABLE_HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs and not entry.outputs_only]
+PAIRS = [
+    (loss, output)
+    for loss, loss_entry in LOSSES.items()
+    for output, output_entry in ACTIVATIONS.items()
+    if output_entry.needs and loss_entry.domain.includes(output_entry.range)
+]
+TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
+
+
+def _instance(name: str):
+    try:
+        return get_backend(name)
+    except ImportError as error:
+        pytest.skip(str(error))
+
+
+def _backend_params(names):
+    return [pytest.param(name, marks=pytest.mark.c) if name == "c" else name for name in names]
+
+
+@pytest.fixture(scope="session", params=_backend_params(BACKENDS))
+def backend(request):
+    """Each backend that can be imported here."""
+    return _instance(request.param)
+
+
+@pytest.fixture(scope="session", params=_backend_params([name for name in BACKENDS if name != "numpy"]))
+def fast_backend(request):
+    """Each backend that is compared to the oracle."""
+    return _instance(request.param)
+
+
+@pytest.fixture(scope="session")
+def oracle():
+    return get_backend("numpy")
+
+
+@pytest.fixture(scope="session", params=["float64", "float32"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(scope="session", params=list(ACTIVATIONS))
+def activation(request):
+    """Name of each activation."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=DIFFERENTIABLE_HIDDEN)
+def hidden(request):
+    """Name of each activation that a hidden layer can be trained with."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=PAIRS, ids="-".join)
+def pair(request):
+    """Names of each loss and output activation that go together and can be trained."""
+    return request.param
+
+
+@pytest.fixture(scope="session", params=list(SOLVERS))
+def solver(request):
+    """Name of each solver."""
+    return request.param
+
+
+def with_unusual_parameters(name: str) -> tuple[str, dict[str, float]]:
+    """Return the activation with parameters that are not the defaults, which would hide that they are ignored."""
+    entry = ACTIVATIONS[name]
+    unusual = {key: 1.5 * default + 0.25 for key, default in entry.parameters.items()}
+    entry.resolve(unusual)
+    return name, unusual
+
+
+@pytest.fixture(scope="session")
+def unusual():
+    return with_unusual_parameters
+
+
+@dataclass(eq=False)
+class Problem:
+    spec: NetworkSpec
+    params: np.ndarray
+    data: Data
+
+
+@pytest.fixture(scope="session")
+def make_problem():
+    """Return a function that makes a random network and random data for it."""
+
+    def make(
+        units,
+        hidden,
+        pair,
+        dtype,
+        *,
+        n_rows=30,
+        seed=0,
+        weights=False,
+        csr=False,
+        kind="soft",
+        scale=1.0,
+    ) -> Problem:
+        loss, output = pair
+        spec = make_spec(units, with_unusual_parameters(hidden), with_unusual_parameters(output), loss, dtype)
+        rng = np.random.default_rng(seed)
+        params = spec.layout.allocate(spec.dtype)
+        bound = scale / np.sqrt(max(units))
+        params[:] = rng.uniform(-bound, bound, len(params))
+        X = rng.normal(size=(n_rows, units[0]))
+        if csr:
+            X[rng.uniform(size=X.shape) < 0.6] = 0
+        X = X.astype(spec.dtype)
+        if csr:
+            X = pytest.importorskip("scipy.sparse").csr_matrix(X)
+        sample_weight = None
+        if weights:
+            sample_weight = rng.uniform(0.2, 3, n_rows).astype(spec.dtype)
+            # The first rows of a batch may be without weight, but no whole batch.
+            sample_weight[: n_rows // 4 : 2] = 0 if n_rows > 8 else 1
+        targets, hard = _targets(spec, rng, n_rows, kind)
+        return Problem(spec, params, Data(X, targets, sample_weight, hard))
+
+    return make
+
+
+def _targets(spec: NetworkSpec, rng: np.random.Generator, n_rows: int, kind: str) -> tuple[np.ndarray, bool]:
+    shape = (n_rows, spec.units[-1])
+    if kind == "soft":
+        allowed = spec.loss_entry.targets
+        if np.isfinite(allowed.high):
+            y = rng.uniform(allowed.low, allowed.high, shape)
+        elif np.isfinite(allowed.low):
+            y = allowed.low + rng.poisson(1.0, shape) * rng.uniform(0.5, 1.5, shape)
+        else:
+            y = rng.normal(size=shape)
+        if spec.is_categorical:
+            y /= y.sum(axis=1, keepdims=True)
+        return y.astype(spec.dtype), False
+    n_classes = max(2, spec.units[-1])
+    codes = rng.integers(0, n_classes, n_rows).astype(np.int32)
+    if kind == "codes":
+        return codes, True
+    if spec.units[-1] == 1:
+        return codes[:, np.newaxis].astype(spec.dtype), True
+    return np.eye(n_classes, dtype=spec.dtype)[codes], True
+
+
+@pytest.fixture(scope="session")
+def assert_agree():
+    """Return a function that compares arrays norm-wise, to the tolerance of their dtype."""
+
+    def check(actual, expected, tolerance=None, what=""):
+        actual, expected = np.asarray(actual), np.asarray(expected)
+        assert actual.shape == expected.shape, what
+        assert actual.dtype == expected.dtype, what
+        tolerance = TOLERANCE[actual.dtype] if tolerance is None else tolerance
+        error = np.linalg.norm(actual.astype(np.float64) - expected.astype(np.float64))
+        limit = tolerance * np.linalg.norm(expected.astype(np.float64))
+        assert error <= limit, f"{what}: {error:.3g} > {limit:.3g}"
+
+    return check

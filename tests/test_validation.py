@@ -1,0 +1,104 @@
+"""What checked input looks like when it reaches a backend; intervals."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fastmlp._parameters import Interval
+from fastmlp._validation import check_inputs, check_targets
+from fastmlp.spec import make_spec
+
+
+def spec(output="identity", loss="squared_error", dtype="float64", units=(4, 3)):
+    return make_spec(units, "tanh", output, loss, dtype)
+
+
+@pytest.mark.parametrize("closed", ["both", "left", "right", "neither"])
+def test_intervals_and_their_ends(closed):
+    interval = Interval(0, 1, closed)
+    assert (0 in interval, 1 in interval) == (closed in ("both", "left"), closed in ("both", "right"))
+    assert 0.5 in interval
+    assert all(x not in interval for x in (-0.1, 1.1, math.nan, math.inf))
+    assert math.inf not in Interval(0, math.inf, closed)
+
+
+def test_an_interval_includes_another_when_it_includes_every_point():
+    points = (-1, -0.5, 0, 0.5, 1, 1.5, 2)
+    intervals = [Interval(low, high, closed) for low in (-1, 0) for high in (1, 2) for closed in ("both", "left")]
+    intervals += [Interval(low, high, closed) for low in (-1, 0) for high in (1, 2) for closed in ("right", "neither")]
+    for outer in intervals:
+        for inner in intervals:
+            assert outer.includes(inner) == all(x in outer for x in points if x in inner)
+        assert Interval().includes(outer)
+        assert not outer.includes(Interval())
+
+
+def test_inputs_that_are_right_are_not_copied(dtype):
+    X = np.ones((5, 4), dtype)
+    assert check_inputs(X, spec(dtype=dtype)) is X
+    sparse = pytest.importorskip("scipy.sparse")
+    X = sparse.csr_matrix(np.triu(np.ones((5, 4), dtype)))
+    assert np.shares_memory(check_inputs(X, spec(dtype=dtype)).data, X.data)
+
+
+def test_dense_inputs_become_aligned_and_contiguous(dtype):
+    raw = np.zeros(5 * 4 * dtype.itemsize + 1, np.uint8)
+    unaligned = raw[1:].view(dtype).reshape(5, 4)
+    for X in (unaligned, np.ones((4, 5), dtype).T, np.ones((5, 8), dtype)[:, ::2], np.ones((5, 4), int)):
+        checked = check_inputs(X, spec(dtype=dtype))
+        assert checked.flags.c_contiguous
+        assert checked.flags.aligned
+        assert checked.dtype == dtype
+        np.testing.assert_array_equal(checked, X)
+
+
+def test_sparse_inputs_become_sorted_and_free_of_duplicates():
+    sparse = pytest.importorskip("scipy.sparse")
+    data, indices, indptr = [1.0, 2.0, 3.0, 4.0], [2, 0, 2, 1], [0, 3, 3, 4]
+    X = sparse.csr_matrix((data, indices, indptr), shape=(3, 4))
+    # Flags that are out of date, as after an edit in place, are not believed.
+    X.has_sorted_indices = X.has_canonical_format = True
+    checked = check_inputs(X, spec())
+    np.testing.assert_array_equal(checked.indices, [0, 2, 1])
+    np.testing.assert_array_equal(checked.data, [2, 4, 4])
+    np.testing.assert_array_equal(checked.indptr, [0, 2, 2, 3])
+    np.testing.assert_array_equal(X.indices, indices)
+    empty = check_inputs(sparse.csr_matrix((3, 4)), spec())
+    assert (empty.shape, empty.nnz) == ((3, 4), 0)
+
+
+ONE_HOT = np.eye(3)[[2, 0, 1]]
+
+
+@pytest.mark.parametrize("Y", [[2, 0, 1], ONE_HOT, ONE_HOT.astype(bool), ONE_HOT.astype(int).tolist()])
+def test_classes_travel_as_codes(Y):
+    targets, hard = check_targets(Y, spec("softmax", "log_loss"), 3)
+    assert hard
+    assert targets.dtype == np.int32
+    np.testing.assert_array_equal(targets, [2, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("output", "loss", "Y", "hard"),
+    [
+        ("softmax", "log_loss", np.full((3, 3), 1 / 3), False),
+        ("softmax", "squared_error", ONE_HOT, True),
+        ("softmax", "squared_error", [2, 0, 1], True),
+        ("softmax", "squared_error", np.ones((3, 3)), False),
+        ("softmax", "squared_error", np.full((3, 3), 1 / 3), False),
+        ("logistic", "log_loss", np.ones((3, 3)), True),
+        ("logistic", "log_loss", np.full((3, 3), 0.5), False),
+    ],
+)
+def test_other_targets_travel_as_rows(output, loss, Y, hard, dtype):
+    targets, is_hard = check_targets(Y, spec(output, loss, dtype), 3)
+    assert is_hard == hard
+    assert (targets.shape, targets.dtype) == ((3, 3), dtype)
+    np.testing.assert_array_equal(targets, ONE_HOT if np.ndim(Y) == 1 else np.asarray(Y, dtype))
+
+
+def test_flat_targets_become_a_column():
+    targets, hard = check_targets([1, 0, 1], spec("logistic", "log_loss", units=(4, 1)), 3)
+    assert hard
+    np.testing.assert_array_equal(targets, [[1], [0], [1]])
