@@ -1,0 +1,93 @@
+"""What the README promises: its commands in a clone, its example, and an installation without a compiler."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def code_blocks(language):
+    return re.findall(rf"^```{language}\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+
+
+def clone(folder):
+    """Copy what a clone would hold: the tracked files as they are now; outside a repository, all but what is built."""
+    if (ROOT / ".git").exists():
+        listing = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+        for name in filter(None, listing.split("\0")):
+            if (ROOT / name).exists():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(ROOT / name, folder / name)
+    else:
+        ignore = shutil.ignore_patterns("build", "dist", "*.egg-info", "*.so", "__pycache__", ".*_cache", ".venv")
+        shutil.copytree(ROOT, folder, dirs_exist_ok=True, ignore=ignore)
+
+
+class Installation:
+    """A clone and a fresh virtual environment in which shell commands run."""
+
+    def __init__(self, folder, **variables):
+        self.clone, environment = folder / "clone", folder / "environment"
+        self.clone.mkdir()
+        clone(self.clone)
+        subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+        self.variables = {
+            name: value for name, value in os.environ.items() if not name.startswith(("FASTMLP_", "PYTHON"))
+        }
+        self.variables |= {"PATH": f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}", **variables}
+
+    def run(self, command, cwd=None):
+        done = subprocess.run(
+            command, shell=True, cwd=cwd or self.clone, env=self.variables, capture_output=True, text=True
+        )
+        output = f"{command}\n{done.stdout}\n{done.stderr}"
+        if done.returncode and re.search("NewConnectionError|NameResolutionError|TimeoutError", output):
+            pytest.skip("pip cannot reach a package index")
+        assert done.returncode == 0, output
+        return done
+
+
+def test_the_readme_names_the_two_commands():
+    commands = [command.strip() for command in code_blocks("sh")]
+    assert commands == ["pip install . && python -m fastmlp", 'pip install ".[test]" && pytest']
+
+
+def test_the_example_runs():
+    (example,) = code_blocks("python")
+    names = {}
+    exec(compile(example, "README.md", "exec"), names)
+    assert (names["net"].forward(names["X"]).round() == names["Y"]).all()
+    assert names["losses"][-1] < 0.1 * names["losses"][0]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
+def test_the_first_command_in_a_clone(tmp_path):
+    done = Installation(tmp_path).run(code_blocks("sh")[0])
+    assert re.search(r"^backend: c, instruction set: \w+, threads: \d+$", done.stdout, flags=re.MULTILINE)
+    for data in ("digits", "breast cancer", "diabetes"):
+        assert re.search(rf"^{data} .* \d+\.\d+x$", done.stdout, flags=re.MULTILINE)
+
+
+@pytest.mark.slow
+def test_an_installation_without_a_compiler(tmp_path):
+    installation = Installation(tmp_path, CC="false")
+    log = installation.run("pip install -v .")
+    assert (log.stdout + log.stderr).count("WARNING: fastmlp is being installed WITHOUT its C kernels") == 1
+    use = (
+        "import fastmlp\n"
+        "for _ in range(2): print(fastmlp.Network([2, 3, 1], random_state=0).forward([[0.0, 1.0]]).shape)\n"
+        "fastmlp.show_versions()\n"
+    )
+    done = installation.run(f'python -c "{use}"', cwd=tmp_path)
+    assert done.stdout.startswith("(1, 1)\n(1, 1)\n")
+    assert re.search(r"^backend +numpy\b", done.stdout, flags=re.MULTILINE)
+    assert done.stderr.count("Warning: ") == 1
+    assert "RuntimeWarning: The compiled extension of fastmlp is missing" in done.stderr
