@@ -1,0 +1,171 @@
+"""Threads that compute at once get the bits that each gets alone: C releases the interpreter and keeps no state."""
+
+import itertools
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from fastmlp import Network
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import Plan, get_backend
+from fastmlp.layout import aligned_zeros
+from fastmlp.losses import LOSSES
+from fastmlp.solvers import SOLVERS, SolverState
+
+try:
+    from fastmlp.backends import c
+except ImportError:
+    pytest.skip("the compiled extension is missing", allow_module_level=True)
+
+pytestmark = pytest.mark.c
+
+ffi, lib = c.ffi, c.lib
+N_THREADS = 8
+HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs and not entry.outputs_only]
+PAIRS = [
+    (loss, output)
+    for loss, loss_entry in LOSSES.items()
+    for output, entry in ACTIVATIONS.items()
+    if entry.needs and loss_entry.domain.includes(entry.range)
+]
+
+
+@pytest.fixture(autouse=True)
+def _threads_take_turns_often():
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+def at_once(jobs):
+    """Run the jobs in threads that start together; return their results in order."""
+    barrier = threading.Barrier(len(jobs))
+
+    def run(job):
+        barrier.wait()
+        return job()
+
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(run, jobs))
+
+
+def assert_same_bits(results, others):
+    for result, other in zip(results, others, strict=True):
+        for one, two in zip(result, other, strict=True):
+            assert np.asarray(one).tobytes() == np.asarray(two).tobytes()
+
+
+def work(problem, solver, seed):
+    """Return forward pass, gradient, and what training makes of the parameters."""
+    backend, spec, data = get_backend("c"), problem.spec, problem.data
+    params, grad = problem.params.copy(), aligned_zeros(len(problem.params), spec.dtype)
+    state = SolverState.fresh(solver, len(params), spec.dtype)
+    plan = Plan(state, 50, 0.1, shuffle=True, random_state=np.random.RandomState(seed))
+    trainer = backend.trainer(spec, params, data, plan)
+    results = []
+    for _ in range(5):
+        losses = trainer.run(2)
+        parts = backend.loss_grad(spec, params, data, 0.1, grad)
+        z, a = backend.layers(spec, params, data.X)
+        results += [params.copy(), losses.data, losses.l2, *parts, grad.copy(), *z, *a]
+        results.append(backend.forward(spec, params, data.X))
+    return [*results, *state.moments]
+
+
+def test_separate_networks(make_problem):
+    options = itertools.cycle(itertools.product(SOLVERS, ("float32", "float64"), (False, True), (False, True)))
+    jobs = []
+    for i, pair in enumerate(PAIRS):
+        solver, dtype, csr, weights = next(options)
+        problem = make_problem(
+            [7, 20 + i, 9, 3],
+            HIDDEN[i % len(HIDDEN)],
+            pair,
+            np.dtype(dtype),
+            n_rows=700,
+            csr=csr,
+            weights=weights,
+            seed=i,
+        )
+        jobs.append(lambda p=problem, s=solver, i=i: work(p, s, i))
+    alone = [job() for job in jobs]
+    for _ in range(3):
+        for first in range(0, len(jobs), N_THREADS):
+            some = slice(first, first + N_THREADS)
+            assert_same_bits(at_once(jobs[some]), alone[some])
+
+
+def test_one_network_many_readers(make_problem, dtype):
+    for units, csr in (([6, 40, 3], False), ([6, 300, 300, 3], False), ([6, 40, 3], True)):
+        problem = make_problem(units, "gelu", ("log_loss", "softmax"), dtype, n_rows=1000, csr=csr)
+        forward, X = get_backend("c").forward, problem.data.X
+        expected = forward(problem.spec, problem.params, X)
+
+        def read(first, problem=problem, X=X, forward=forward):
+            # Workspaces of one row, of a few, and of all rows: on the stack and off it.
+            sizes = itertools.cycle((1, 3, 64, 1000))
+            return [forward(problem.spec, problem.params, X[first : first + next(sizes)]) for _ in range(40)]
+
+        results = at_once([lambda first=first: read(first) for first in range(N_THREADS)])
+        for first, result in enumerate(results):
+            for rows in result:
+                np.testing.assert_array_equal(rows, expected[first : first + len(rows)])
+
+
+def test_one_generator_shared_by_two_trainers_is_locked(make_problem):
+    # Whose turn it is to draw is not defined; that each draws a whole permutation, is.
+    problem = make_problem([3, 4, 1], "tanh", ("squared_error", "identity"), np.dtype("float64"), n_rows=300)
+    random_state = np.random.RandomState(0)
+    orders = [np.arange(300, dtype=np.int32) for _ in range(4)]
+
+    def train(rows):
+        state = SolverState.fresh("sgd", len(problem.params), "float64")
+        plan = Plan(state, 300, rows=rows, shuffle=True, random_state=random_state)
+        get_backend("c").trainer(problem.spec, problem.params.copy(), problem.data, plan).run(200)
+
+    at_once([lambda rows=rows: train(rows) for rows in orders])
+    for rows in orders:
+        np.testing.assert_array_equal(np.sort(rows), np.arange(300))
+    expected = np.random.RandomState(0)
+    for _ in range(len(orders) * 200):
+        expected.shuffle(np.arange(300, dtype=np.int32))
+    np.testing.assert_array_equal(random_state.random_sample(3), expected.random_sample(3))
+
+
+def test_networks_fitted_at_once(solver, dtype):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(500, 6)), rng.integers(0, 3, 500)
+
+    def fit(seed):
+        net = Network(
+            [6, 30, 3], output_activation="softmax", loss="log_loss", dtype=dtype, random_state=seed, backend="c"
+        )
+        curve = net.fit(X, y, solver=solver, epochs=10, batch_size=64)
+        return [net.get_parameters(), curve, net.forward(X)]
+
+    jobs = [lambda seed=seed: fit(seed) for seed in range(N_THREADS)]
+    assert_same_bits(at_once(jobs), [job() for job in jobs])
+
+
+def test_the_interpreter_is_free_while_c_trains(make_problem):
+    """Another thread gets on while one is inside a long call."""
+    problem = make_problem([20, 200, 200, 1], "tanh", ("squared_error", "identity"), np.dtype("float64"), n_rows=3000)
+    state = SolverState.fresh("sgd", len(problem.params), "float64", learning_rate=1e-6)
+    trainer = get_backend("c").trainer(problem.spec, problem.params, problem.data, Plan(state, 3000))
+    sys.setswitchinterval(10)  # only a thread that lets go of the interpreter makes room for another
+    done, turns = threading.Event(), 0
+
+    def train():
+        trainer.run(20)
+        done.set()
+
+    thread = threading.Thread(target=train)
+    thread.start()
+    while not done.wait(0.001):
+        turns += 1
+    thread.join()
+    assert turns > 10

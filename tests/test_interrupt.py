@@ -1,0 +1,212 @@
+"""Ctrl-C comes through while C computes, soon, and leaves the parameters of the last whole step."""
+
+import os
+import signal
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+
+from fastmlp import Network
+from fastmlp.backends import Data, Plan, get_backend
+from fastmlp.layout import aligned_zeros
+from fastmlp.solvers import SolverState
+from fastmlp.spec import make_spec
+
+try:
+    from fastmlp.backends import c
+except ImportError:
+    pytest.skip("the compiled extension is missing", allow_module_level=True)
+
+pytestmark = pytest.mark.c
+
+ffi, lib = c.ffi, c.lib
+ISAS = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
+ALLOWED = 0.25
+"""Seconds until an interrupt arrives. The promise is 0.1; machines that run tests have other things to do as well."""
+
+
+@pytest.fixture(params=ISAS)
+def isa(request):
+    """Each instruction set, in use."""
+    get_backend("c")  # which chooses when it is made
+    before = ffi.string(lib.fm_isa_name(lib.fm_isa())).decode()
+    try:
+        if c.choose_isa(request.param) != request.param:
+            pytest.skip(f"no {request.param} kernels here")
+        yield request.param
+    finally:
+        c.choose_isa(before)
+
+
+@pytest.fixture(autouse=True)
+def _interrupts_are_heard():
+    if threading.current_thread() is not threading.main_thread():
+        pytest.skip("signals are served in the main thread")
+    # The process may have been started with them switched off.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+class Interrupt:
+    """A SIGINT sent by another thread, which can run because C has let the interpreter go."""
+
+    def __init__(self, after: float) -> None:
+        self._sent = None
+        self._thread = threading.Timer(after, self._send)
+
+    def _send(self) -> None:
+        self._sent = time.perf_counter()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    @contextmanager
+    def expected(self):
+        """Expect the interrupt in the block; report and check how long it was under way."""
+        arrived = None
+        self._thread.start()
+        try:
+            yield
+        except KeyboardInterrupt:
+            arrived = time.perf_counter()
+        finally:
+            self._thread.cancel()
+            self._thread.join()
+        assert arrived is not None, "no interrupt arrived"
+        seconds = arrived - self._sent
+        print(f"the interrupt arrived after {1000 * seconds:.1f} ms")
+        assert seconds < ALLOWED
+
+
+@pytest.fixture(scope="module")
+def many_rows():
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(1_000_000, 8)).astype(np.float32), rng.normal(size=(1_000_000, 1)).astype(np.float32)
+
+
+def random_parameters(spec):
+    params = aligned_zeros(spec.layout.n_parameters, spec.dtype)
+    params[:] = np.random.default_rng(1).uniform(-0.3, 0.3, len(params))
+    return params
+
+
+def make_trainer(spec, data, solver, batch_size):
+    params = random_parameters(spec)
+    state = SolverState.fresh(solver, len(params), spec.dtype)
+    plan = Plan(state, batch_size, alpha=0.1, shuffle=True, random_state=np.random.RandomState(0))
+    return params, state, get_backend("c").trainer(spec, params, data, plan)
+
+
+def assert_last_whole_step(spec, data, solver, params, state):
+    """Compare with a run of as many epochs, each of one step, as steps were taken."""
+    expected, expected_state, trainer = make_trainer(spec, data, solver, len(data.targets))
+    if state.t:
+        trainer.run(state.t)
+    assert expected_state.t == state.t
+    np.testing.assert_array_equal(params, expected)
+    for moment, expected_moment in zip(state.moments, expected_state.moments, strict=True):
+        np.testing.assert_array_equal(moment, expected_moment)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+def test_a_step_over_a_million_rows(isa, many_rows, solver):
+    spec = make_spec([8, 64, 1], "tanh", "identity", "squared_error", "float32")
+    data = Data(*many_rows)
+    params, state, trainer = make_trainer(spec, data, solver, len(data.targets))
+    with Interrupt(0.37).expected():
+        trainer.run(100)
+    print(f"{state.t} steps")
+    assert_last_whole_step(spec, data, solver, params, state)
+
+
+def test_many_small_steps(isa):
+    spec = make_spec([5, 4, 1], "tanh", "identity", "squared_error", "float64")
+    rng = np.random.default_rng(0)
+    data = Data(rng.normal(size=(30, 5)), rng.normal(size=(30, 1)))
+    params, state, trainer = make_trainer(spec, data, "adam", 30)
+    with Interrupt(0.1).expected():
+        trainer.run(3_000_000)
+    print(f"{state.t} steps")
+    assert state.t > 100
+    assert_last_whole_step(spec, data, "adam", params, state)
+
+
+def test_training_goes_on_after_an_interrupt(isa):
+    # What the interrupted epoch had begun is forgotten: the next run begins an epoch of its own.
+    spec = make_spec([8, 64, 1], "tanh", "identity", "squared_error", "float32")
+    rng = np.random.default_rng(0)
+    data = Data(*(rng.normal(size=(200_000, n)).astype(np.float32) for n in (8, 1)))
+    params, state, _ = make_trainer(spec, data, "sgd", len(data.targets))
+    trainer = get_backend("c").trainer(spec, params, data, Plan(state, len(data.targets)))
+    with Interrupt(0.05).expected():
+        trainer.run(100)
+    steps, copied, moments = state.t, params.copy(), [moment.copy() for moment in state.moments]
+    losses = trainer.run(1)
+    assert state.t == steps + 1
+    again = SolverState(state.name, state.hyper, steps, moments)
+    expected = get_backend("c").trainer(spec, copied, data, Plan(again, len(data.targets))).run(1)
+    np.testing.assert_array_equal(params, copied)
+    np.testing.assert_array_equal(losses.data, expected.data)
+
+
+def test_loss_and_gradient(isa, many_rows):
+    spec = make_spec([8, 256, 256, 1], "tanh", "identity", "squared_error", "float32")
+    params, data = random_parameters(spec), Data(*many_rows)
+    before = params.copy()
+    with Interrupt(0.1).expected():
+        get_backend("c").loss_grad(spec, params, data, 0.1, aligned_zeros(len(params), spec.dtype))
+    np.testing.assert_array_equal(params, before)
+
+
+def test_loss(isa, many_rows):
+    spec = make_spec([8, 256, 256, 1], "tanh", "identity", "squared_error", "float32")
+    with Interrupt(0.1).expected():
+        get_backend("c").loss(spec, random_parameters(spec), Data(*many_rows), 0.1)
+
+
+def test_forward(isa, many_rows):
+    spec = make_spec([8, 256, 256, 1], "tanh", "identity", "squared_error", "float32")
+    params = random_parameters(spec)
+    with Interrupt(0.1).expected():
+        get_backend("c").forward(spec, params, many_rows[0])
+
+
+def test_the_lock_of_the_generator_is_given_back(many_rows):
+    spec = make_spec([8, 64, 1], "tanh", "identity", "squared_error", "float32")
+    params = random_parameters(spec)
+    random_state = np.random.RandomState(0)
+    state = SolverState.fresh("sgd", len(params), spec.dtype)
+    plan = Plan(state, 1_000_000, shuffle=True, random_state=random_state)
+    with Interrupt(0.1).expected():
+        get_backend("c").trainer(spec, params, Data(*many_rows), plan).run(100)
+    taken = []
+    lock = random_state._bit_generator.lock
+    thread = threading.Thread(target=lambda: taken.append(lock.acquire(timeout=1)))
+    thread.start()
+    thread.join()
+    assert taken == [True]
+
+
+def test_fit_keeps_the_last_whole_step_and_warns(many_rows):
+    X, Y = many_rows
+    net = Network([8, 64, 1], dtype="float32", random_state=0, backend="c")
+    before = net.get_parameters()
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.warns(UserWarning, match=r"Training interrupted by user\."):
+        curve = net.fit(X, Y, batch_size=len(X), epochs=100, random_state=1)
+    after = net.get_parameters()
+    # The steps whose losses were lost with the interrupt are not known, but they are few.
+    other = Network([8, 64, 1], dtype="float32", random_state=0, backend="c")
+    np.testing.assert_array_equal(other.get_parameters(), before)
+    met = [before]
+    other.fit(
+        X,
+        Y,
+        batch_size=len(X),
+        epochs=len(curve) + 3,
+        random_state=1,
+        callback=lambda net, epoch, loss: met.append(net.get_parameters()),
+    )
+    assert any(np.array_equal(after, params) for params in met[len(curve) :])

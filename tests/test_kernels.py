@@ -1,0 +1,1035 @@
+"""Every kernel of every instruction set against NumPy: what it computes, and that it touches nothing else.
+
+The tests of a kernel are a generator of `Problem`s under its name in `KERNELS`. All of them run through one harness:
+arrays at the edge of pages that can be neither read nor written, between guard bytes, outputs filled with NaN
+beforehand. Activations, losses and solvers come from the registries, so that a new one is tested without an edit here.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import itertools
+import mmap
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from functools import partial
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastmlp._parameters import Interval
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import Data, Plan
+from fastmlp.losses import LOSSES
+from fastmlp.solvers import SOLVERS, SolverState
+from fastmlp.spec import make_spec
+
+try:
+    from fastmlp.backends import c
+except ImportError:
+    pytest.skip("the compiled extension is missing", allow_module_level=True)
+
+ffi, lib = c.ffi, c.lib
+
+ISAS = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
+FMA_ISAS = [name for name in ISAS if name != "scalar"]
+ELEMENTWISE = [name for name, entry in ACTIVATIONS.items() if entry.jacobian_product is None]
+DIFFERENTIABLE = [name for name in ELEMENTWISE if ACTIVATIONS[name].needs]
+BLOCK = 256
+"""FM_BLOCK of csrc/kernels.h: the most rows that one call of the loss kernel gets."""
+
+of_c, of_bits = pytest.mark.c, [pytest.mark.c, pytest.mark.c_fma]
+every_isa = pytest.mark.parametrize(
+    "isa", [pytest.param(name, marks=of_bits if name in FMA_ISAS else of_c) for name in ISAS]
+)
+every_fma_isa = pytest.mark.parametrize("isa", [pytest.param(name, marks=of_bits) for name in FMA_ISAS])
+every_dtype = pytest.mark.parametrize("dtype", [np.dtype("float64"), np.dtype("float32")], ids=str)
+
+
+@dataclass
+class Isa:
+    name: str
+    table: Any
+
+
+def kernels_of(isa: str, dtype: np.dtype) -> Isa:
+    table = lib.fm_kernel_table(ISAS.index(isa), c.DTYPE_CODES[dtype])
+    if table == ffi.NULL:
+        pytest.skip(f"no {isa} kernels here: this processor, or the compiler that built the extension, lacks it")
+    return Isa(isa, table)
+
+
+@contextmanager
+def chosen(isa: Isa) -> Iterator[None]:
+    """Let the whole core compute with the kernels of `isa`."""
+    before = ffi.string(lib.fm_isa_name(lib.fm_isa())).decode()
+    assert c.choose_isa(isa.name) == isa.name
+    try:
+        yield
+    finally:
+        c.choose_isa(before)
+
+
+# ---- memory that notices what should not happen to it ----
+
+
+@dataclass(eq=False)
+class In:
+    """An argument of a kernel: an array that it reads, its rows `ld` elements apart."""
+
+    array: np.ndarray
+    ld: int | None = None
+
+    guard = 0xFF  # what is read beyond the array is NaN
+
+    def __repr__(self) -> str:
+        return f"{self.array.dtype}{list(self.array.shape)}"
+
+
+@dataclass(eq=False)
+class Out:
+    """An argument of a kernel: an array that it writes; NaN beforehand, unless there is something to begin with.
+
+    Given twice in a call it is one array, for kernels that work in place.
+    """
+
+    array: np.ndarray
+    ld: int | None = None
+
+    guard = 0xA5  # no NaN, so that none can hide in it
+
+    def __repr__(self) -> str:
+        return f"-> {self.array.dtype}{list(self.array.shape)}"
+
+
+def empty(dtype: np.dtype, *shape: int, ld: int | None = None) -> Out:
+    return Out(np.full(shape, np.nan, dtype), ld)
+
+
+@dataclass(eq=False)
+class Scratch:
+    """An argument of a kernel: the scratch of softmax and losses, which starts on 64 bytes."""
+
+    n_outputs: int
+
+
+PLACES = ("end", 0, 1, 2, 3)
+"""An array ends with its page, or starts so many elements behind one that must not be read."""
+
+
+class Block:
+    """One array in guarded memory."""
+
+    GUARD_BYTES = 256
+
+    def __init__(self, page: np.ndarray, place: int | str, argument: In | Out) -> None:
+        array = argument.array
+        n_rows, width = array.shape if array.ndim == 2 else (1, len(array))
+        ld, itemsize = argument.ld or width, array.itemsize
+        n_bytes = ((n_rows - 1) * ld + width) * itemsize if array.size else 0
+        start = len(page) - n_bytes if place == "end" else place * itemsize
+        assert start >= 0
+        assert start + n_bytes <= len(page)
+        first = max(0, start - self.GUARD_BYTES)
+        self._region = page[first : start + n_bytes + self.GUARD_BYTES]
+        self._span = slice(start - first, start - first + n_bytes)
+        self._like, self._strides = array, (ld * itemsize, itemsize)[-array.ndim :]
+        self._region[:] = argument.guard
+        self.writable = isinstance(argument, Out)
+        self.array = self._view(self._region)
+        self.array[...] = array
+        self._before = self._region.copy()
+        self.pointer = ffi.cast("void *", page.ctypes.data + start)
+
+    def _view(self, region: np.ndarray) -> np.ndarray:
+        flat = region[self._span].view(self._like.dtype)
+        return np.lib.stride_tricks.as_strided(flat, self._like.shape, self._strides)
+
+    def check(self) -> None:
+        """Compare every byte, but for those of an output, with what it was before the call."""
+        after = self._region.copy()
+        if self.writable:
+            self._view(after)[...] = self._view(self._before)
+        changed = np.flatnonzero(after != self._before) - self._span.start
+        name = "output" if self.writable else "input"
+        assert not len(changed), f"changed byte {changed[0]} from the start of {name} {self._like.shape}"
+
+
+class Memory:
+    """A few stretches of pages, each between pages that can be neither read nor written."""
+
+    N_STRETCHES, SIZE = 10, 1 << 20
+
+    def __init__(self) -> None:
+        page, stride = mmap.PAGESIZE, self.SIZE + mmap.PAGESIZE
+        self._map = mmap.mmap(-1, self.N_STRETCHES * stride + page)
+        everything = np.frombuffer(self._map, np.uint8)
+        self._stretches = [everything[i * stride + page : (i + 1) * stride] for i in range(self.N_STRETCHES)]
+        if sys.platform == "linux":
+            protect = ctypes.CDLL(None).mprotect
+            for i in range(self.N_STRETCHES + 1):
+                address = ctypes.c_void_p(everything.ctypes.data + i * stride)
+                assert protect(address, ctypes.c_size_t(page), 0) == 0
+
+    def call(self, isa: Isa, kernel: Callable, arguments: Sequence[Any], place: int | str) -> list[np.ndarray]:
+        """Call a kernel with its arrays in guarded memory; return what it returns, and the outputs."""
+        blocks: dict[int, Block] = {}
+        given = []
+        for argument in arguments:
+            if isinstance(argument, Scratch):
+                n_bytes = isa.table.loss_scratch(argument.n_outputs)
+                assert n_bytes % 64 == 0
+                scratch = Out(np.full(n_bytes, 0xFF, np.uint8))
+                scratch_block = Block(self._stretches[len(blocks)], "end" if place == "end" else 0, scratch)
+                blocks[id(scratch)] = scratch_block
+                given.append(scratch_block.pointer)
+            elif isinstance(argument, (In, Out)):
+                if id(argument) not in blocks:
+                    blocks[id(argument)] = Block(self._stretches[len(blocks)], place, argument)
+                kind = {"i4": "int32_t *", "i8": "int64_t *"}.get(argument.array.dtype.str[1:], "void *")
+                given.append(ffi.cast(kind, blocks[id(argument)].pointer))
+            else:
+                given.append(ffi.NULL if argument is None else argument)
+        returned = kernel(isa)(*given)
+        for block in blocks.values():
+            block.check()
+        outputs = [blocks[id(a)].array.copy() for a in dict.fromkeys(arguments) if isinstance(a, Out)]
+        return outputs if returned is None else [*map(np.array, np.atleast_1d(returned)), *outputs]
+
+
+@pytest.fixture(scope="module")
+def memory() -> Memory:
+    return Memory()
+
+
+# ---- problems ----
+
+
+@dataclass
+class Problem:
+    kernel: Callable[[Isa], Callable]
+    arguments: Sequence[Any]
+    expected: Callable[[], list[tuple[Any, Any]]] = list
+    """What NumPy gives in the next wider type, and how far from it each output may be."""
+
+    def __str__(self) -> str:
+        return f"{self.kernel} {tuple(self.arguments)}"
+
+
+class Draw:
+    """Random numbers of one type, and sizes around the widths of vectors."""
+
+    def __init__(self, name: str, dtype: np.dtype, widths: Sequence[int] = (8,)) -> None:
+        self.rng = np.random.default_rng(zlib.crc32(f"{name} {dtype}".encode()))
+        self.dtype, self.eps, self.widest = dtype, np.finfo(dtype).eps, max(widths)
+        near = {size for w in widths for size in (w - 1, w, w + 1, 2 * w + 1)}
+        self.narrow = sorted({0, 1, 2, 15, 16, 17} | near)
+        self.sizes = sorted({255, 256, 257} | set(self.narrow))
+
+    def real(self, *shape: int) -> np.ndarray:
+        return self.rng.standard_normal(shape).astype(self.dtype)
+
+    def member(self, interval: Interval, *shape: int) -> np.ndarray:
+        """Draw numbers well inside an interval."""
+        u = self.rng.uniform(0.1, 0.9, shape)
+        if np.isfinite(interval.low) and np.isfinite(interval.high):
+            return (interval.low + (interval.high - interval.low) * u).astype(self.dtype)
+        return (interval.low + 3 * u).astype(self.dtype) if np.isfinite(interval.low) else self.real(*shape)
+
+    def block(self, entry: Any) -> tuple[float, ...]:
+        """Draw parameters of an activation other than the defaults, which would hide that they are ignored."""
+        return tuple(float(self.member(entry.limits.get(key, Interval()), 1)[0]) for key in entry.parameters)
+
+
+def wide(x: Any) -> np.ndarray:
+    """Return an array in the next wider type."""
+    x = np.asarray(x)
+    return x.astype(np.float64 if x.dtype == np.float32 else np.longdouble)
+
+
+def sum_of_products(a: np.ndarray, b: np.ndarray, start: np.ndarray | None) -> list[tuple[Any, Any]]:
+    """`start` + a @ b, to a few units in the last place of the sum of magnitudes."""
+    eps = np.finfo(b.dtype).eps
+    a, b, start = wide(a), wide(b), wide(np.zeros(1, b.dtype) if start is None else start)
+    return [(start + a @ b, 4 * eps * (abs(start) + abs(a) @ abs(b)))]
+
+
+def shapes_of_tiles(draw: Draw) -> Iterator[tuple[int, int, int, int]]:
+    """Rows, columns and depth of products, all heights and widths of tiles; and how much farther apart rows lie."""
+    depths, gaps, w = itertools.cycle((17, 1, 2, 0, 33, 15, 16)), itertools.cycle((0, 1, 3, 0, 8)), draw.widest
+    for m in (0, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17):
+        for n in sorted({*draw.narrow, 3 * w - 1, 3 * w, 3 * w + 1}):
+            yield m, n, next(depths), next(gaps)
+    for n in sorted({*draw.sizes, *(i * w + j for i in range(1, 10) for j in (-1, 0, 1))}):
+        yield 1, n, next(depths), next(gaps)
+    for m in (255, 256, 257):
+        yield m, w + 1, next(depths), next(gaps)
+    yield 5, w + 1, 257, 2
+
+
+def product(draw: Draw) -> Iterator[Problem]:
+    for i, (m, n, k, gap) in enumerate(shapes_of_tiles(draw)):
+        a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n) if i % 3 else None
+        lda, ldb, ldc = k + gap, n + 2 * gap, n + gap
+        arguments = m, n, k, In(a, lda), lda, In(b, ldb), ldb, bias if bias is None else In(bias)
+        yield Problem(
+            attrgetter("table.product"),
+            (*arguments, empty(draw.dtype, m, n, ld=ldc), ldc),
+            partial(sum_of_products, a, b, bias),
+        )
+
+
+def outer(draw: Draw) -> Iterator[Problem]:
+    for i, (m, n, rows, gap) in enumerate(shapes_of_tiles(draw)):
+        a, d, g = draw.real(rows, m), draw.real(rows, n), draw.real(m, n) if i % 3 == 1 else None
+        lda, ldd = m + gap, n + 2 * gap
+        out = empty(draw.dtype, m, n) if g is None else Out(g)
+        yield Problem(
+            attrgetter("table.outer"),
+            (rows, m, n, In(a, lda), lda, In(d, ldd), ldd, out, int(g is not None)),
+            partial(sum_of_products, a.T, d, g),
+        )
+
+
+def dot(draw: Draw) -> Iterator[Problem]:
+    for i, (m, k) in enumerate(itertools.product((0, 1, 2, 5, 257), draw.sizes)):
+        for bias in (None, draw.real(1)):
+            a, w, ld = draw.real(m, k), draw.real(k), k + (0, 1, 5)[i % 3]
+            arguments = m, k, In(a, ld), ld, In(w), bias if bias is None else In(bias), empty(draw.dtype, m)
+            yield Problem(attrgetter("table.dot"), arguments, partial(sum_of_products, a, w, bias))
+
+
+def column_sum(draw: Draw) -> Iterator[Problem]:
+    for i, (rows, n) in enumerate(itertools.product((0, 1, 2, 255, 256, 257), draw.sizes)):
+        d, g, ld = draw.real(rows, n), draw.real(n) if i % 2 else None, n + (0, 2, 1)[i % 3]
+        out = empty(draw.dtype, n) if g is None else Out(g)
+        yield Problem(
+            attrgetter("table.column_sum"),
+            (rows, n, In(d, ld), ld, out, int(g is not None)),
+            partial(sum_of_products, np.ones(rows, draw.dtype), d, g),
+        )
+
+
+class Sparse:
+    """Rows of a CSR matrix that start in the middle of its arrays, as they do in a piece of a larger matrix."""
+
+    LEAD = 3
+
+    def __init__(self, draw: Draw, n_rows: int, n_columns: int, index: np.ndarray | None = None) -> None:
+        present = draw.rng.uniform(size=(n_rows, n_columns)) < 0.4
+        present[n_rows // 2 : n_rows // 2 + 1] = False
+        self.dense = np.where(present, draw.real(n_rows, n_columns), 0).astype(draw.dtype)
+        lead = np.full(self.LEAD, np.nan, draw.dtype)
+        data = np.concatenate([lead, self.dense[present]])
+        indices = np.concatenate([np.zeros(self.LEAD), np.nonzero(present)[1]]).astype(np.int32)
+        indptr = np.concatenate([[0], np.cumsum(present.sum(axis=1))]).astype(np.int64) + self.LEAD
+        self.arguments = In(indptr), In(indices), In(data), index if index is None else In(index)
+        if index is not None:
+            self.dense = self.dense[index]
+
+
+def sparse_rows(draw: Draw) -> Iterator[tuple[int, int, Sparse]]:
+    """Rows and output columns of a call, and the rows' matrix."""
+    w = draw.widest
+    features = itertools.cycle((1, 5, 17, 40))
+    widths = sorted({*draw.narrow, 4 * w - 1, 4 * w, 4 * w + 1, 8 * w + 1})
+    for m, n in itertools.product((0, 1, 2, 17), widths):
+        yield m, n, Sparse(draw, m, next(features))
+        yield m, n, Sparse(draw, m + 4, next(features), draw.rng.integers(0, m + 4, m).astype(np.int32))
+    yield 257, w + 1, Sparse(draw, 257, 40)
+
+
+def csr_product(draw: Draw) -> Iterator[Problem]:
+    for i, (m, n, x) in enumerate(sparse_rows(draw)):
+        b, bias, ld = draw.real(x.dense.shape[1], n), draw.real(n) if i % 3 else None, n + i % 4
+        out = empty(draw.dtype, m, n, ld=ld)
+        yield Problem(
+            attrgetter("table.csr_product"),
+            (m, n, *x.arguments, In(b), bias if bias is None else In(bias), out, ld),
+            partial(sum_of_products, x.dense, b, bias),
+        )
+
+
+def csr_dot(draw: Draw) -> Iterator[Problem]:
+    for i, (m, _, x) in enumerate(sparse_rows(draw)):
+        w, bias = draw.real(x.dense.shape[1]), draw.real(1) if i % 3 else None
+        arguments = m, *x.arguments, In(w), bias if bias is None else In(bias), empty(draw.dtype, m)
+        yield Problem(attrgetter("table.csr_dot"), arguments, partial(sum_of_products, x.dense, w, bias))
+
+
+def csr_outer(draw: Draw) -> Iterator[Problem]:
+    for i, (m, n, x) in enumerate(sparse_rows(draw)):
+        d, g, ld = draw.real(m, n), draw.real(x.dense.shape[1], n) * (i % 2), n + i % 4
+        arguments = m, n, *x.arguments, In(d, ld), ld, Out(g)
+        yield Problem(attrgetter("table.csr_outer"), arguments, partial(sum_of_products, x.dense.T, d, g))
+
+
+def transpose(draw: Draw) -> Iterator[Problem]:
+    for i, (m, n) in enumerate(itertools.product((0, 1, 2, 15, 16, 17, 33, 257), draw.narrow)):
+        a, lda, ldb = draw.real(m, n), n + i % 3, m + (0, 1, 5)[i % 3]
+        arguments = m, n, In(a, lda), lda, empty(draw.dtype, n, m, ld=ldb), ldb
+        yield Problem(attrgetter("table.transpose"), arguments, lambda a=a: [(wide(a.T), 0)])
+
+
+def add(draw: Draw) -> Iterator[Problem]:
+    for n in draw.sizes:
+        x, y = draw.real(n), draw.real(n)
+        yield Problem(attrgetter("table.add"), (n, In(x), Out(y)), lambda x=x, y=y: [(wide(y + x), 0)])
+
+
+def sum_squares(draw: Draw) -> Iterator[Problem]:
+    for n in draw.sizes:
+        w = draw.real(n)
+        total = (w.astype(np.longdouble) ** 2).sum()
+        limit = 4 * np.finfo(np.float64).eps * total  # it sums in double
+        yield Problem(attrgetter("table.sum_squares"), (n, In(w)), lambda result=(total, limit): [result])
+
+
+def finite(draw: Draw) -> Iterator[Problem]:
+    """Denormals, zeros and the largest numbers are finite; one number that is not may lie anywhere."""
+    limits = np.finfo(draw.dtype)
+    for n in draw.sizes:
+        good = draw.real(n)
+        good[::3], good[1::5], good[2::7] = limits.max, -limits.max, limits.smallest_subnormal
+        yield Problem(attrgetter("table.finite"), (n, In(good)), lambda: [(1, 0)])
+        for place in range(n) if n < 60 else (0, 1, n // 2, n - 2, n - 1):
+            bad = good.copy()
+            bad[place] = (np.nan, np.inf, -np.inf)[place % 3]
+            yield Problem(attrgetter("table.finite"), (n, In(bad)), lambda: [(0, 0)])
+
+
+def scale_gradient(draw: Draw) -> Iterator[Problem]:
+    def expected(w, g, alpha, scale):
+        eps, w, g = draw.eps, wide(w), wide(g)
+        return [((g + alpha * w) * scale, 4 * eps * (abs(g) + abs(alpha * w)) * scale)]
+
+    for n, alpha in itertools.product(draw.sizes, (0.0, 0.3)):
+        w, g, scale = draw.real(n), draw.real(n), 1 / 7
+        arguments = n, alpha, scale, In(w), Out(g)
+        yield Problem(attrgetter("table.scale_gradient"), arguments, partial(expected, w, g, alpha, scale))
+
+
+VMATH = {
+    "vexp": (np.exp, Interval()),
+    "vexpm1": (np.expm1, Interval()),
+    "vlog1p": (np.log1p, Interval(0)),
+    "vtanh": (np.tanh, Interval()),
+    "vlog": (np.log, Interval(2)),
+    "vlogistic": (lambda x: 1 / (1 + np.exp(-x)), Interval()),
+}
+
+
+def vmath(name: str, draw: Draw) -> Iterator[Problem]:
+    """Lanes and tails of the elementary functions; test_vmath.py tests the functions."""
+    function, domain = VMATH[name]
+
+    def expected(x):
+        return [(function(wide(x)), 4 * draw.eps * abs(function(wide(x))))]
+
+    for n in draw.sizes:
+        x = draw.member(domain, n)
+        yield Problem(attrgetter(f"table.{name}"), (n, In(x), empty(draw.dtype, n)), partial(expected, x))
+
+
+def activation_kernel(name: str, part: str) -> Callable[[Isa], Callable]:
+    return lambda isa: getattr(isa.table.activations[c.ACTIVATION_CODES[name]], part)
+
+
+def value(name: str, draw: Draw) -> Iterator[Problem]:
+    entry, kernel = ACTIVATIONS[name], activation_kernel(name, "value")
+
+    def expected(z, block):
+        a = entry.value(wide(z)[np.newaxis], *block)[0]
+        # Where the sum in 1 + tanh and the like cancels, its error is multiplied by z.
+        return [(a, 4 * draw.eps * np.maximum(abs(a), abs(wide(z))))]
+
+    for n in draw.sizes:
+        z, block = 2 * draw.real(n), draw.block(entry)
+        parameters = ffi.new("double[]", block)
+        yield Problem(kernel, (n, In(z), empty(draw.dtype, n), parameters, None), partial(expected, z, block))
+        in_place = Out(z)
+        yield Problem(kernel, (n, in_place, in_place, parameters, None), partial(expected, z, block))
+
+
+def derivative(name: str, draw: Draw) -> Iterator[Problem]:
+    entry, kernel = ACTIVATIONS[name], activation_kernel(name, "derivative")
+
+    def expected(v, delta, block):
+        slope, delta = entry.derivative(wide(v)[np.newaxis], *block)[0], wide(delta)
+        return [(delta * slope, 32 * draw.eps * abs(delta) * np.maximum(1, abs(slope)))]
+
+    for n in draw.sizes:
+        z, delta, block = 2 * draw.real(n), draw.real(n), draw.block(entry)
+        v = entry.value(z[np.newaxis], *block)[0] if entry.needs == "output" else z
+        arguments = n, In(v), Out(delta), ffi.new("double[]", block), None
+        yield Problem(kernel, arguments, partial(expected, v, delta, block))
+
+
+def softmax(draw: Draw) -> Iterator[Problem]:
+    def expected(z):
+        if not z.size:
+            return [(z, 0)]
+        p = ACTIVATIONS["softmax"].value(wide(z))
+        # An exponential's argument, z - max(z), is rounded.
+        return [(p, 4 * draw.eps * p * (1 + np.ptp(wide(z), axis=1, keepdims=True)))]
+
+    for i, (m, n) in enumerate(itertools.product((0, 1, 2, 15, 16, 17, 33, 256, 257), (1, 2, 3, 10, 17))):
+        z, ld = 3 * draw.real(m, n), n + (0, 1, 3)[i % 3]
+        into, over = empty(draw.dtype, m, n, ld=ld + 1), Out(z, ld)
+        for arguments in (m, n, In(z, ld), ld, into, ld + 1), (m, n, over, ld, over, ld):
+            yield Problem(attrgetter("table.softmax"), (*arguments, Scratch(n)), partial(expected, z))
+
+
+@dataclass
+class Rows:
+    """Rows of outputs for the loss kernel, with the targets and weights that belong to them."""
+
+    form: tuple[str, bool, bool]
+    """Loss; whether the outputs are pre-activations of a softmax; whether delta is output - target."""
+    a: np.ndarray
+    y: np.ndarray
+    """Targets of the rows, or of those that `index` takes from them."""
+    hard: bool = False
+    as_codes: bool = False
+    weight: np.ndarray | None = None
+    index: np.ndarray | None = None
+    wants_delta: bool = True
+    gap: int = field(default=0, kw_only=True)
+
+    def problem(self) -> Problem:
+        (m, n), ld = self.a.shape, self.a.shape[1] + self.gap
+        codes = (self.y[:, 0] if n == 1 else self.y.argmax(axis=1)).astype(np.int32) if self.as_codes else None
+        arrays = (None if self.as_codes else self.y, codes, self.weight, self.index)
+        delta = empty(self.a.dtype, m, n, ld=ld + 1) if self.wants_delta else None
+        given = [In(self.a, ld), *(array if array is None else In(array) for array in arrays), delta, Scratch(n)]
+        return Problem(lambda isa: partial(self._call, isa), given, self.expected)
+
+    def _call(self, isa: Isa, *pointers: Any) -> list[float]:
+        o = ffi.new("fm_outputs *")
+        o.rows, o.n_outputs = self.a.shape
+        o.loss, o.softmax, o.canonical, o.hard = c.LOSS_CODES[self.form[0]], *self.form[1:], self.hard
+        o.a, o.y, o.codes, o.weight, o.index, o.delta, o.scratch = pointers
+        o.lda = o.n_outputs + self.gap
+        o.ldd = o.lda + 1
+        o.loss_sum = o.weight_sum = np.nan
+        isa.table.loss(o)
+        return [o.loss_sum, o.weight_sum]
+
+    def expected(self, of: Callable[[np.ndarray], np.ndarray] = wide) -> list[tuple[Any, Any]]:
+        """Sum of losses, sum of weights, and delta."""
+        eps = 16 * np.finfo(self.a.dtype).eps
+        (loss, is_softmax, canonical), softmax = self.form, ACTIVATIONS["softmax"]
+        output_activation, entry = "softmax" if is_softmax else "identity", LOSSES[loss]
+        rows = slice(len(self.a)) if self.index is None else self.index
+        z, y = of(self.a), of(self.y)[rows]
+        w = np.ones(len(z), z.dtype) if self.weight is None else of(self.weight)[rows]
+        a = softmax.value(z) if is_softmax and z.size else z
+        # A row's loss is of the type, the sum over rows in double.
+        terms = entry.rows(a, y, output_activation)
+        terms = terms.astype(np.promote_types(terms.dtype, np.float64))
+        size = (1 + abs(a) + abs(y)) ** 2
+        results = [((w * terms).sum(), eps * (w @ size).sum()), (w.sum(dtype=terms.dtype), 1e-14 * w.sum())]
+        if self.wants_delta:
+            delta = a - y if canonical else entry.gradient(a, y, output_activation)
+            if is_softmax and not canonical:
+                delta = softmax.backward(delta, z, a, ())
+            w = w[:, np.newaxis]
+            results.append((w * delta, eps * w * np.maximum(size, abs(delta))))
+        return results
+
+
+LOSS_FORMS = [
+    (loss, is_softmax, canonical)
+    for loss, entry in LOSSES.items()
+    for is_softmax in (False, True)
+    for canonical in (False, True)
+    if not is_softmax or entry.domain.includes(ACTIVATIONS["softmax"].range)
+    if not canonical or any((name == "softmax") == is_softmax for name in entry.canonical)
+]
+every_form = pytest.mark.parametrize("form", LOSS_FORMS, ids=lambda form: "-".join(map(str, form)))
+
+
+def draw_rows(draw: Draw, form: tuple[str, bool, bool], m: int, n: int, kind: str, *, weighted=False, indexed=False):
+    """Draw rows for the loss kernel; kind of the targets: soft, hard or codes."""
+    loss, is_softmax, _ = form
+    entry = LOSSES[loss]
+    n_targets = m + 5 if indexed else m
+    if kind == "soft":
+        y = draw.member(entry.targets, n_targets, n)
+    elif is_softmax or (kind == "codes" and n > 1):
+        y = np.eye(n, dtype=draw.dtype)[draw.rng.integers(0, n, n_targets)]
+    else:
+        y = draw.rng.integers(0, 2, (n_targets, n)).astype(draw.dtype)
+    return Rows(
+        form,
+        2 * draw.real(m, n) if is_softmax else draw.member(entry.domain, m, n),
+        y,
+        hard=kind != "soft",
+        as_codes=kind == "codes",
+        weight=draw.rng.uniform(0, 3, n_targets).astype(draw.dtype) if weighted else None,
+        index=draw.rng.permutation(n_targets)[:m].astype(np.int32) if indexed else None,
+    )
+
+
+def loss(form: tuple[str, bool, bool], draw: Draw) -> Iterator[Problem]:
+    sizes = itertools.cycle(itertools.product((BLOCK, 1, 16, 0, 17, BLOCK - 1, 2, 15, 33), (1, 3, 2, 10, 17)))
+    options = itertools.product(("soft", "hard", "codes"), (False, True), (False, True), (False, True), range(4))
+    for kind, weighted, indexed, wants_delta, gap in options:
+        m, n = next(sizes)
+        rows = draw_rows(draw, form, m, max(n, 2) if form[1] else n, kind, weighted=weighted, indexed=indexed)
+        yield replace(rows, wants_delta=wants_delta, gap=gap).problem()
+
+
+def draw_hyper(draw: Draw, name: str, switch: bool) -> dict[str, float | bool]:
+    """Draw hyperparameters of a solver, all different from one another."""
+    entry = SOLVERS[name]
+    return {
+        key: switch if isinstance(default, bool) else float(draw.member(entry.limits.get(key, Interval(0, 1)), 1)[0])
+        for key, default in entry.hyperparameters.items()
+    }
+
+
+def update(name: str, draw: Draw) -> Iterator[Problem]:
+    """Take a step of a network whose gradient is a row of numbers: only the core can prepare a solver's factors."""
+    entry, t = SOLVERS[name], 4
+
+    def train(n, alpha, hyper, data, isa):
+        def step(*pointers):
+            n_bytes = (n + 1) * draw.dtype.itemsize
+            params, *moments = (np.frombuffer(ffi.buffer(pointer, n_bytes), draw.dtype) for pointer in pointers)
+            spec = make_spec([n, 1], "identity", "identity", "squared_error", draw.dtype)
+            state = SolverState(name, dict(hyper), t, moments)
+            with chosen(isa):
+                c.CTrainer(spec, params, data, Plan(state, 1, alpha)).run(1)
+            assert state.t == t + 1
+
+        return step
+
+    def expected(alpha, hyper, data, params, moments):
+        params, x, weight = wide(params), np.append(wide(data.X[0]), 1), wide(data.sample_weight[0])
+        grad = x * (x @ params - wide(data.targets[0, 0]))
+        grad[:-1] += alpha / weight * params[:-1]
+        after, kept = params.copy(), [wide(moment) for moment in moments]
+        entry.update(after, grad, kept, t + 1, **hyper)
+        size = 32 * draw.eps * (1 + abs(params) + abs(grad))
+        return [(after, size), *((moment, size * (1 + abs(grad))) for moment in kept)]
+
+    for n, alpha, switch in itertools.product(draw.sizes[1:], (0.0, 0.3), (False, True)):
+        hyper, params, x = draw_hyper(draw, name, switch), draw.real(n + 1), draw.real(1, n)
+        moments = [abs(draw.real(n + 1)) for _ in range(entry.n_moments)]
+        y = (x @ params[:n, np.newaxis] + params[n] - 5).astype(draw.dtype)
+        data = Data(x, y, np.array([3.0], draw.dtype))
+        yield Problem(
+            partial(train, n, alpha, hyper, data),
+            [Out(params), *map(Out, moments)],
+            partial(expected, alpha, hyper, data, params, moments),
+        )
+
+
+KERNELS: dict[str, Callable[[Draw], Iterator[Problem]]] = {
+    "product": product,
+    "dot": dot,
+    "outer": outer,
+    "column_sum": column_sum,
+    "csr_product": csr_product,
+    "csr_dot": csr_dot,
+    "csr_outer": csr_outer,
+    "transpose": transpose,
+    "add": add,
+    "sum_squares": sum_squares,
+    "finite": finite,
+    "scale_gradient": scale_gradient,
+    "softmax": softmax,
+    **{f"activations {name} value": partial(value, name) for name in ELEMENTWISE},
+    **{f"activations {name} derivative": partial(derivative, name) for name in DIFFERENTIABLE},
+    **{f"loss {form[0]}{' softmax' * form[1]}{' canonical' * form[2]}": partial(loss, form) for form in LOSS_FORMS},
+    **{f"update {name}": partial(update, name) for name in SOLVERS},
+    **{name: partial(vmath, name) for name in VMATH},
+}
+every_kernel = pytest.mark.parametrize("kernel", list(KERNELS))
+
+
+def solve(problem: Problem, isa: Isa, memory: Memory, place: int | str = "end") -> list[np.ndarray]:
+    try:
+        return memory.call(isa, problem.kernel, problem.arguments, place)
+    except AssertionError as error:
+        raise AssertionError(f"{problem} {place=}: {error}") from None
+
+
+@pytest.mark.c
+def test_no_kernel_is_forgotten():
+    in_table = {name for name, _ in ffi.typeof("fm_kernels").fields} - {"width", "loss_scratch"}
+    assert {name.split()[0] for name in KERNELS} == in_table
+
+
+@every_isa
+@every_dtype
+@every_kernel
+def test_a_kernel_computes_what_numpy_computes(isa, dtype, kernel, memory):
+    isa = kernels_of(isa, dtype)
+    problems = list(KERNELS[kernel](Draw(kernel, dtype, [isa.table.width])))
+    assert problems
+    # Each problem at each place where there are few of them, else at places in turn.
+    few = itertools.product(problems, PLACES)
+    for problem, place in few if len(problems) < 60 else zip(problems, itertools.cycle(PLACES), strict=False):
+        for got, (expected, tolerance) in zip(solve(problem, isa, memory, place), problem.expected(), strict=True):
+            assert got.shape == np.shape(expected), f"{problem} {place=}"
+            wrong = ~(abs(wide(got) - expected) <= tolerance)  # true also for NaN
+            assert not wrong.any(), f"{problem} {place=}: {got[wrong][:4]}, not {np.asarray(expected)[wrong][:4]}"
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    """Whether two arrays are equal down to the sign of zero; NaN is NaN."""
+    a, b = np.asarray(a), np.asarray(b)
+    equal = ((a == b) & (np.signbit(a) == np.signbit(b))) | ((a != a) & (b != b))
+    return a.shape == b.shape and a.dtype == b.dtype and bool(equal.all())
+
+
+@pytest.mark.c
+@pytest.mark.c_fma
+@every_dtype
+@every_kernel
+def test_instruction_sets_with_fma_agree_in_bits(dtype, kernel, memory):
+    isas = [kernels_of(isa, dtype) for isa in FMA_ISAS]
+    for problem in KERNELS[kernel](Draw(kernel, dtype, [isa.table.width for isa in isas])):
+        first, *others = (solve(problem, isa, memory, place) for isa, place in zip(isas, PLACES, strict=False))
+        for other in others:
+            assert all(map(same_bits, first, other)), f"{problem}: {first} {other}"
+
+
+# ---- the order of operations, to the bit ----
+
+
+def rounded(x: Fraction, dtype: np.dtype) -> Any:
+    """Round an exact number once, to nearest."""
+    f = np.float64(x)
+    if dtype == np.float32 and Fraction(float(f)) != x and not f.view(np.uint64) & 1:
+        # To odd, so that rounding again gives what rounding once does.
+        f = np.nextafter(f, np.inf if x > Fraction(float(f)) else -np.inf)
+    return dtype.type(f)
+
+
+def fma(a, b, c):
+    return rounded(Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c)), c.dtype)
+
+
+def chain(pairs, start):
+    for a, b in pairs:
+        start = fma(a, b, start)
+    return start
+
+
+def sixteen_lanes(terms, dtype):
+    """Sum of the products of (k, a, b): term k in lane k mod 16, lanes added by halves."""
+    lanes = [dtype.type(0)] * 16
+    for k, a, b in terms:
+        lanes[k % 16] = fma(a, b, lanes[k % 16])
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = [x + y for x, y in zip(lanes[:half], lanes[half:], strict=True)]
+    return lanes[0]
+
+
+@every_fma_isa
+@every_dtype
+def test_products_are_single_chains_from_the_bias(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
+    for m, n, k in ((1, 19, 7), (3, 2, 21), (9, 17, 4)):
+        a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n)
+        arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n
+        (got,) = solve(Problem(attrgetter("table.product"), arguments), isa, memory)
+        assert same_bits(got, [[chain(zip(row, b[:, j], strict=True), bias[j]) for j in range(n)] for row in a])
+
+
+@every_fma_isa
+@every_dtype
+def test_single_columns_are_sixteen_chains_added_by_halves(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
+    for k in (1, 7, 8, 9, 16, 17, 24, 31, 32, 50):
+        a, w, bias = draw.real(2, k), draw.real(k), draw.real(1)
+        arguments = 2, k, In(a), k, In(w), In(bias), empty(dtype, 2)
+        (got,) = solve(Problem(attrgetter("table.dot"), arguments), isa, memory)
+        assert same_bits(got, [sixteen_lanes(zip(range(k), row, w, strict=True), dtype) + bias[0] for row in a]), k
+
+
+@pytest.mark.c
+@pytest.mark.c_fma
+@every_dtype
+def test_instruction_sets_with_fma_agree_on_the_sign_of_zero(dtype, memory):
+    # Every product underflows to -0, and so do the chains. Where 0 * 0 is added to a lane beyond the last column, it
+    # becomes +0: in all instruction sets or in none.
+    isas = [kernels_of(isa, dtype) for isa in FMA_ISAS]
+    tiny = np.finfo(dtype).tiny
+    for k in range(1, 70):
+        arguments = 1, k, In(np.full((1, k), -tiny, dtype)), k, In(np.full(k, tiny, dtype)), None, empty(dtype, 1)
+        results = [solve(Problem(attrgetter("table.dot"), arguments), isa, memory) for isa in isas]
+        assert all(same_bits(results[0], other) for other in results[1:]), f"{k=}: {results}"
+
+
+@every_fma_isa
+@every_dtype
+def test_gradients_are_chains_over_the_rows_from_zero(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
+    rows, m, n = 11, 3, 9
+    a, d, g, g_sum, zero = draw.real(rows, m), draw.real(rows, n), draw.real(m, n), draw.real(n), dtype.type(0)
+    weights = np.array([[chain(zip(a[:, i], d[:, j], strict=True), zero) for j in range(n)] for i in range(m)])
+    biases = np.array([chain(((x, 1) for x in d[:, j]), zero) for j in range(n)])
+    for accumulate in (0, 1):
+        outer = Problem(attrgetter("table.outer"), (rows, m, n, In(a), m, In(d), n, Out(g), accumulate))
+        assert same_bits(solve(outer, isa, memory)[0], g + weights if accumulate else weights)
+        column_sum = Problem(attrgetter("table.column_sum"), (rows, n, In(d), n, Out(g_sum), accumulate))
+        assert same_bits(solve(column_sum, isa, memory)[0], g_sum + biases if accumulate else biases)
+
+
+@every_fma_isa
+@every_dtype
+def test_sparse_rows_are_computed_like_dense_ones_without_the_absent_entries(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("sparse order", dtype)
+    m, n, n_features = 4, 9, 40
+    x, b, w, bias = Sparse(draw, m, n_features), draw.real(n_features, n), draw.real(n_features), draw.real(n)
+    d, g = draw.real(m, n), np.zeros((n_features, n), dtype)
+    entries = [[(k, row[k]) for k in np.flatnonzero(row)] for row in x.dense]
+
+    arguments = m, n, *x.arguments, In(b), In(bias), empty(dtype, m, n), n
+    (got,) = solve(Problem(attrgetter("table.csr_product"), arguments), isa, memory)
+    assert same_bits(got, [[chain(((v, b[k, j]) for k, v in row), bias[j]) for j in range(n)] for row in entries])
+
+    arguments = m, *x.arguments, In(w), In(bias[:1]), empty(dtype, m)
+    (got,) = solve(Problem(attrgetter("table.csr_dot"), arguments), isa, memory)
+    assert same_bits(got, [sixteen_lanes(((k, v, w[k]) for k, v in row), dtype) + bias[0] for row in entries])
+
+    (got,) = solve(Problem(attrgetter("table.csr_outer"), (m, n, *x.arguments, In(d), n, Out(g.copy()))), isa, memory)
+    for i, row in enumerate(entries):
+        for k, v in row:
+            g[k] = [fma(v, d[i, j], g[k, j]) for j in range(n)]
+    assert same_bits(got, g)
+
+
+@every_fma_isa
+@every_dtype
+def test_squares_are_summed_in_sixteen_lanes_of_doubles(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
+    for n in (0, 1, 15, 16, 17, 50):
+        w = draw.real(n)
+        (got,) = solve(Problem(attrgetter("table.sum_squares"), (n, In(w))), isa, memory)
+        assert got == sixteen_lanes(zip(range(n), w, w, strict=True), np.dtype("float64")), n
+
+
+# ---- codes, hard targets, weights ----
+
+
+@every_isa
+@every_dtype
+@every_form
+def test_class_codes_stand_for_their_one_hot_rows(isa, dtype, form, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("codes", dtype)
+    options = itertools.product((1, 17, BLOCK), (1, 2, 10), (False, True), (False, True), (False, True))
+    for m, n, weighted, indexed, hard in options:
+        rows = draw_rows(draw, form, m, n, "codes", weighted=weighted, indexed=indexed)
+        rows.hard = hard
+        coded, one_hot = (solve(replace(rows, as_codes=on).problem(), isa, memory) for on in (True, False))
+        assert all(map(same_bits, coded, one_hot)), (m, n, weighted, indexed, hard)
+
+
+@every_isa
+@every_dtype
+@every_form
+def test_hard_targets_give_what_soft_ones_give_to_rounding(isa, dtype, form, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("hard", dtype)
+    for m, n, weighted in itertools.product((1, 15, 16, 17, BLOCK), (2, 10), (False, True)):
+        rows = draw_rows(draw, form, m, n, "hard", weighted=weighted)
+        hard, soft = (solve(replace(rows, hard=on).problem(), isa, memory) for on in (True, False))
+        # Only an unweighted log loss has another path.
+        assert abs(hard[0] - soft[0]) <= (0 if weighted else 16 * draw.eps * (abs(soft[0]) + m * n))
+        assert hard[1] == soft[1]
+        assert same_bits(hard[2], soft[2])
+
+
+@every_isa
+@every_dtype
+@every_form
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_a_weight_of_zero_takes_a_row_out(isa, dtype, form, kind, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("weights", dtype)
+    rows = draw_rows(draw, form, 40, 3, kind, weighted=True)
+    rows.weight[16:] = 0
+    fewer = replace(rows, a=rows.a[:16], y=rows.y[:16], weight=rows.weight[:16])
+    all_of_them, those = solve(rows.problem(), isa, memory), solve(fewer.problem(), isa, memory)
+    assert all_of_them[:2] == those[:2]
+    np.testing.assert_array_equal(all_of_them[2], np.concatenate([those[2], np.zeros((24, 3), dtype)]))
+
+
+@every_isa
+@every_dtype
+def test_probabilities_of_0_and_1_have_finite_log_losses(isa, dtype, memory):
+    isa, eps = kernels_of(isa, dtype), np.finfo(dtype).eps
+    a, y = np.array([[0], [1], [0], [1]], dtype), np.array([[0], [0], [1], [1]], dtype)
+    expected = -2 * (np.log(np.float64(eps)) + np.log(np.float64(1 - eps)))
+    for hard in (False, True):
+        got = solve(Rows(("log_loss", False, True), a, y, hard).problem(), isa, memory)
+        np.testing.assert_allclose(got[0], expected, rtol=8 * eps)
+
+
+# ---- numbers that are not ordinary ----
+
+
+def unusual_numbers(dtype: np.dtype) -> np.ndarray:
+    limits = np.finfo(dtype)
+    numbers = np.array(
+        [0, limits.smallest_subnormal, limits.tiny / 4, limits.tiny, 1, 20, 100, 1000, limits.max], dtype
+    )
+    return np.concatenate([numbers, -numbers, np.array([np.inf, -np.inf, np.nan], dtype)])
+
+
+def assert_like_numpy(got: np.ndarray, expected: np.ndarray, scale: float = 0.0) -> None:
+    """Compare: NaN and infinities in the same places, the rest to rounding (denormals: to a few of their steps)."""
+    limits = np.finfo(got.dtype)
+    np.testing.assert_allclose(
+        got, expected, rtol=16 * limits.eps, atol=4 * limits.smallest_subnormal + 16 * limits.eps * scale
+    )
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("name", ELEMENTWISE)
+def test_activations_of_unusual_numbers(isa, dtype, name, memory):
+    isa, entry, numbers = kernels_of(isa, dtype), ACTIVATIONS[name], unusual_numbers(dtype)
+    block = Draw("unusual", dtype).block(entry)
+    for turn in range(len(numbers)):  # each number gets into each lane, and into the last vector
+        z = np.roll(numbers, turn)[turn % 3 :]
+        with np.errstate(all="ignore"):
+            expected = entry.value(z[np.newaxis], *block)[0]
+        arguments = len(z), In(z), empty(dtype, len(z)), ffi.new("double[]", block), None
+        assert_like_numpy(*solve(Problem(activation_kernel(name, "value"), arguments), isa, memory), expected)
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("name", DIFFERENTIABLE)
+def test_derivatives_of_unusual_numbers(isa, dtype, name, memory):
+    isa, entry, numbers = kernels_of(isa, dtype), ACTIVATIONS[name], unusual_numbers(dtype)
+    block = Draw("unusual", dtype).block(entry)
+    with np.errstate(all="ignore"):
+        v = entry.value(numbers[np.newaxis], *block)[0] if entry.needs == "output" else numbers
+    # The largest number times something near 1 may or may not overflow.
+    for turn, number in itertools.product(range(0, len(v), 4), [*numbers[abs(numbers) != np.finfo(dtype).max], 1.5]):
+        v = np.roll(v, turn)
+        # Where a layer's numbers are NaN, so is what comes back to it.
+        delta = np.where(np.isnan(v), np.nan, number).astype(dtype)
+        with np.errstate(all="ignore"):
+            expected = delta * entry.derivative(v[np.newaxis], *block)[0]
+        arguments = len(v), In(v), Out(delta), ffi.new("double[]", block), None
+        assert_like_numpy(*solve(Problem(activation_kernel(name, "derivative"), arguments), isa, memory), expected)
+
+
+@every_isa
+@every_dtype
+def test_a_softmax_of_unusual_numbers(isa, dtype, memory):
+    isa = kernels_of(isa, dtype)
+    z = np.array([row for x in unusual_numbers(dtype) for row in ([x, 1, 0], [0, x, 1], [1, x, x], [x, x, x])], dtype)
+    with np.errstate(all="ignore"):
+        expected = ACTIVATIONS["softmax"].value(z)
+    arguments = len(z), 3, In(z), 3, empty(dtype, len(z), 3), 3, Scratch(3)
+    assert_like_numpy(*solve(Problem(attrgetter("table.softmax"), arguments), isa, memory), expected)
+
+
+@every_isa
+@every_dtype
+@every_form
+@pytest.mark.parametrize("kind", ["soft", "hard"])
+def test_losses_of_unusual_numbers(isa, dtype, form, kind, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("unusual loss", dtype)
+    domain = Interval() if form[1] else LOSSES[form[0]].domain
+    # Outputs may also be what an activation's rounds to: the ends of its range.
+    numbers = [x for x in unusual_numbers(dtype) if domain.low <= x <= domain.high or np.isnan(x)]
+    for number, m, weighted in itertools.product(numbers, (1, 18), (False, True)):
+        rows = draw_rows(draw, form, m, 3, kind, weighted=weighted)
+        rows.a[m - 1, 1] = number
+        with np.errstate(all="ignore"):
+            expected = [value for value, _ in rows.expected(of=lambda x: x)]
+        total, weight, delta = solve(rows.problem(), isa, memory)
+        np.testing.assert_allclose(total, expected[0], rtol=64 * draw.eps, atol=64 * m * draw.eps)
+        np.testing.assert_allclose(weight, expected[1], rtol=1e-14)
+        largest = abs(number) if np.isfinite(number) else 0
+        assert_like_numpy(delta, expected[2], scale=4 * (1 + min(largest, 1000)))
+
+
+@every_isa
+@every_dtype
+def test_products_of_unusual_numbers(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("unusual product", dtype)
+    limits, w = np.finfo(dtype), isa.table.width
+    specials = np.array([np.nan, np.inf, -np.inf, 0, limits.smallest_subnormal, -limits.tiny / 4], dtype)
+
+    def sprinkled(*shape):
+        where = draw.rng.uniform(size=shape) < 0.08
+        return np.where(where, draw.rng.choice(specials, shape), draw.real(*shape))
+
+    def check(kernel, arguments, a, b, start):
+        (got,) = solve(Problem(attrgetter(f"table.{kernel}"), arguments), isa, memory)
+        with np.errstate(all="ignore"):
+            terms, start = wide(a)[:, :, np.newaxis] * wide(b), wide(start)
+            expected, size = start + terms.sum(axis=1), abs(start) + abs(terms).sum(axis=1)
+        got, ordinary = wide(got).reshape(expected.shape), np.isfinite(expected)
+        np.testing.assert_array_equal(got[~ordinary], expected[~ordinary])
+        error = abs(got[ordinary] - expected[ordinary])
+        assert (error <= 4 * limits.eps * size[ordinary] + limits.smallest_subnormal).all()
+
+    zero = np.zeros(1, dtype)
+    for m, n, k in ((1, 2 * w + 1, 5), (9, w + 1, 7), (20, 3, 3)):
+        a, b, bias, d = sprinkled(m, k), sprinkled(k, n), draw.real(n), sprinkled(m, n)
+        check("product", (m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n), a, b, bias)
+        check("outer", (m, k, n, In(a), k, In(d), n, empty(dtype, k, n), 0), a.T, d, zero)
+        check("column_sum", (m, n, In(d), n, empty(dtype, n), 0), np.ones((1, m), dtype), d, zero)
+    for k in (3, 16, 20, w + 1, 33):
+        a, x, bias = sprinkled(30, k), draw.real(k), draw.real(1)
+        check("dot", (30, k, In(a), k, In(x), In(bias), empty(dtype, 30)), a, x[:, np.newaxis], bias)
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_moments_that_become_denormal_are_zero(isa, dtype, name):
+    isa, entry, n, limits = kernels_of(isa, dtype), SOLVERS[name], 37, np.finfo(dtype)
+    spec = make_spec([n, 1], "identity", "identity", "squared_error", dtype)
+    x = np.zeros((1, n), dtype)
+    x[0, 5] = 1  # the other weights have gradients of 0, and their moments are halved
+    hyper = {
+        key: default if isinstance(default, bool) else 0.5 if entry.limits[key].high == 1 else 0.01
+        for key, default in entry.hyperparameters.items()
+    }
+    state = SolverState.fresh(name, n + 1, dtype, **hyper)
+    others = np.delete(np.arange(n), 5)
+    sizes = np.array([1.5, 1.999, 2, 2.5, 3, 1e-3], dtype) * limits.tiny
+    for moment in state.moments:
+        moment[:n] = np.resize(sizes, n)
+    with chosen(isa):
+        c.CTrainer(spec, Draw("flush", dtype).real(n + 1), Data(x, np.zeros((1, 1), dtype)), Plan(state, 1)).run(1)
+    halves = np.resize(sizes, n)[others] / 2
+    for moment in state.moments:
+        np.testing.assert_array_equal(moment[others], np.where(halves < limits.tiny, 0, halves))
+        assert moment[5] != 0
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("name", list(SOLVERS))
+def test_moments_that_are_not_finite_stay_so_and_disturb_no_others(isa, dtype, name):
+    isa, draw, n = kernels_of(isa, dtype), Draw("not finite", dtype), 19
+    spec = make_spec([n, 1], "identity", "identity", "squared_error", dtype)
+    for number, place in itertools.product((np.nan, np.inf), range(n + 1)):
+        params, state = draw.real(n + 1), SolverState.fresh(name, n + 1, dtype)
+        for moment in state.moments:
+            moment[place] = number
+        with chosen(isa):
+            c.CTrainer(spec, params, Data(draw.real(1, n), draw.real(1, 1)), Plan(state, 1)).run(1)
+        for moment in state.moments:
+            np.testing.assert_array_equal(np.isfinite(moment), np.arange(n + 1) != place)
+        assert np.isfinite(np.delete(params, place)).all()
+        assert np.isnan(params[place]) or number == np.inf
