@@ -10,16 +10,31 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from fastmlp._config import config_context
     from fastmlp._show_versions import show_versions
+    from fastmlp.estimators import MLPClassifier, MLPRegressor
     from fastmlp.network import Network
+    from fastmlp.patch import patch_sklearn, unpatch_sklearn
 
 __version__ = "0.1.0.dev0"
 
-__all__ = ["Network", "__version__", "config_context", "show_versions"]
+__all__ = [
+    "MLPClassifier",
+    "MLPRegressor",
+    "Network",
+    "__version__",
+    "config_context",
+    "patch_sklearn",
+    "show_versions",
+    "unpatch_sklearn",
+]
 
 _MODULES = {
+    "MLPClassifier": "fastmlp.estimators",
+    "MLPRegressor": "fastmlp.estimators",
     "Network": "fastmlp.network",
     "config_context": "fastmlp._config",
+    "patch_sklearn": "fastmlp.patch",
     "show_versions": "fastmlp._show_versions",
+    "unpatch_sklearn": "fastmlp.patch",
 }
 
 

@@ -1,0 +1,313 @@
+"""What the estimators share: parameters, the weights they show, the course of a fit. No arithmetic of its own."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from numbers import Integral, Real
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import validate_data
+
+from fastmlp._lbfgs import fit_lbfgs
+from fastmlp._sklearn import (
+    CallbackSupportMixin,
+    Interval,
+    Options,
+    StrOptions,
+    _check_sample_weight,
+)
+from fastmlp._snapshot import Snapshot
+from fastmlp._stochastic import fit_stochastic
+from fastmlp._validation import check_csr
+from fastmlp._weights import Weights, adopt
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import BACKENDS, Data, get_backend
+from fastmlp.layout import Layout
+from fastmlp.spec import NetworkSpec
+from fastmlp.training import draw_parameters
+
+_STATE_VERSION = 1
+STOCHASTIC_SOLVERS = ("sgd", "adam")
+_ROWS_AT_A_TIME = 4096
+"""Rows of integers or the like that are converted to floats at a time in a prediction."""
+
+
+@lru_cache(maxsize=256)
+def _make_spec(
+    units: tuple[int, ...], activation: str, output_activation: str, loss: str, dtype: np.dtype
+) -> NetworkSpec:
+    hidden = (activation, ACTIVATIONS[activation].resolve())
+    return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
+
+
+class _EpochCallbacks:
+    """scikit-learn's callbacks around each epoch."""
+
+    def __init__(self, estimator: BaseMLP, X: Any, y: Any, sample_weight: Any) -> None:
+        self._estimator = estimator
+        self._data = {"X": X, "y": y}
+        if sample_weight is not None:
+            self._data["metadata"] = {"sample_weight": sample_weight}
+        self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
+        self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
+
+    def epoch_begins(self) -> None:
+        self._epoch = self._fit.subcontext(task_name="epoch")
+        self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+
+    def epoch_ends(self) -> bool:
+        attributes = {"coefs_": self._estimator.coefs_, "intercepts_": self._estimator.intercepts_}
+        return bool(
+            self._epoch.call_on_fit_task_end(
+                estimator=self._estimator, reconstruction_attributes=attributes, **self._data
+            )
+        )
+
+    def fit_ends(self) -> None:
+        self._fit.call_on_fit_task_end(estimator=self._estimator, **self._data)
+
+
+class BaseMLP(CallbackSupportMixin, BaseEstimator):
+    """What both estimators share."""
+
+    _parameter_constraints: ClassVar[dict] = {
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({name for name, entry in ACTIVATIONS.items() if not entry.outputs_only})],
+        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "power_t": [Interval(Real, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "shuffle": ["boolean"],
+        "random_state": ["random_state"],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "verbose": ["verbose"],
+        "warm_start": ["boolean"],
+        "momentum": [Interval(Real, 0, 1, closed="both")],
+        "nesterovs_momentum": ["boolean"],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "beta_1": [Interval(Real, 0, 1, closed="left")],
+        "beta_2": [Interval(Real, 0, 1, closed="left")],
+        "epsilon": [Interval(Real, 0, None, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
+        "max_fun": [Interval(Integral, 1, None, closed="left")],
+        "backend": [StrOptions({"auto", *BACKENDS})],
+        "dtype": [None, StrOptions({"float32", "float64"})],
+        "n_threads": [None, Options(Integral, {1})],
+    }
+
+    # Weights: the lists that are shown, and the vector behind them.
+
+    def _show(self, weights: Weights) -> None:
+        self._weights = weights
+        self.coefs_, self.intercepts_ = weights.lists()
+
+    def _present_weights(self) -> Weights:
+        """Return the weights as they are now: the vector behind the lists, or a copy of arrays that were put in."""
+        weights = self.__dict__.get("_weights")
+        if weights is not None and weights.is_shown(self.coefs_, self.intercepts_):
+            return weights
+        return Weights.from_lists(self.coefs_, self.intercepts_)
+
+    def _keep_best(self, weights: Weights) -> None:
+        self._best_weights = weights
+        self._best_coefs, self._best_intercepts = weights.lists()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return plain arrays: the vector behind the lists is made anew from them."""
+        state = dict(super().__getstate__())
+        for name in ("_weights", "_best_weights"):
+            state.pop(name, None)
+        return {**state, "_fastmlp_state": _STATE_VERSION}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        version = state.pop("_fastmlp_state", _STATE_VERSION)
+        if version > _STATE_VERSION:
+            raise ValueError(
+                f"This {type(self).__name__} was pickled by a newer fastmlp (state version {version}, expected at most "
+                f"{_STATE_VERSION}): load it with that one."
+            )
+        super().__setstate__(state)
+        if "coefs_" in state:
+            self._weights = adopt(self.coefs_, self.intercepts_)
+        if "_best_coefs" in state:
+            # After early stopping these ARE coefs_ and intercepts_, and stay so.
+            shared = self._best_coefs is self.coefs_
+            self._best_weights = self._weights if shared else adopt(self._best_coefs, self._best_intercepts)
+
+    # The network.
+
+    def _working_dtype(self, data_dtype: np.dtype) -> np.dtype:
+        """Return the dtype of fitted weights: what `dtype` says, else the data's."""
+        return np.dtype(data_dtype if self.dtype is None else self.dtype)
+
+    def _spec(self, layout: Layout, dtype: np.dtype, loss: str = "squared_error") -> NetworkSpec:
+        return _make_spec(layout.units, self.activation, self.out_activation_, loss, dtype)
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""
+        weights = self._present_weights()
+        vector = weights.vector
+        if self.dtype is None:
+            dtype = np.result_type(X.dtype, vector.dtype)
+            dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
+        else:
+            dtype = np.dtype(self.dtype)
+        spec = self._spec(weights.layout, dtype)
+        vector = vector.astype(dtype, copy=False)
+        backend = get_backend(self.backend)
+        if hasattr(X, "tocsr"):
+            return backend.forward(spec, vector, check_csr(X, dtype))
+        if X.shape[1] != spec.units[0]:
+            raise ValueError(f"X has {X.shape[1]} features, but the network expects {spec.units[0]}.")
+        if X.dtype in (np.float32, np.float64):
+            return backend.forward(spec, vector, np.ascontiguousarray(X))
+        out = np.empty((len(X), spec.units[-1]), dtype)
+        for start in range(0, len(X), _ROWS_AT_A_TIME):
+            rows = slice(start, start + _ROWS_AT_A_TIME)
+            out[rows] = backend.forward(spec, vector, X[rows].astype(dtype, order="C"))
+        return out
+
+    def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
+        if check_input:
+            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+        return self._outputs(X)
+
+    # Fitting.
+
+    def _hidden_layer_sizes(self) -> list[int]:
+        sizes = self.hidden_layer_sizes
+        sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
+        if np.any(np.array(sizes) <= 0):
+            raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
+        return sizes
+
+    def _initialize(self, layout: Layout, dtype: np.dtype, loss: str) -> None:
+        """Draw new weights and set the attributes of a network that has seen nothing."""
+        self.n_iter_ = 0
+        self.t_ = 0
+        self.n_outputs_ = layout.units[-1]
+        self.n_layers_ = len(layout.units)
+        self.out_activation_ = self._output_activation()
+        weights = Weights(layout, layout.allocate(dtype))
+        factor = 2.0 if self.activation == "logistic" else 6.0
+        draw_parameters(self._spec(layout, dtype, loss), [factor] * layout.n_layers, self._random_state, weights.vector)
+        self._show(weights)
+        self._keep_best(weights.copy())
+        if self.solver in STOCHASTIC_SOLVERS:
+            self.loss_curve_ = []
+            self._no_improvement_count = 0
+            self.validation_scores_ = [] if self.early_stopping else None
+            self.best_validation_score_ = -np.inf if self.early_stopping else None
+            self.best_loss_ = None if self.early_stopping else np.inf
+
+    def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
+        before = Snapshot(self)
+        try:
+            weights = self._fit_or_raise(X, y, sample_weight, incremental)
+            finite = bool(np.isfinite(weights.vector).all())
+            if not finite and not incremental:
+                before.restore()
+        except BaseException:
+            before.restore()
+            raise
+        if not finite:
+            raise ValueError(
+                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
+                "preprocessed."
+            )
+        return self
+
+    def _fit_or_raise(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Weights:
+        hidden_layer_sizes = self._hidden_layer_sizes()
+        first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
+        given = (X, y, sample_weight)
+        X, targets = self._validate_input(X, y, incremental, reset=first_pass)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(sample_weight, X)
+        self.n_outputs_ = n_outputs = self._count_outputs(targets)
+        self._random_state = check_random_state(self.random_state)
+        loss = self.loss
+        if first_pass:
+            layout = Layout([X.shape[1], *hidden_layer_sizes, n_outputs])
+            self._initialize(layout, self._working_dtype(X.dtype), loss)
+        weights = self._present_weights()
+        callbacks = _EpochCallbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
+        if self.solver in STOCHASTIC_SOLVERS:
+            weights = self._run_stochastic(X, targets, sample_weight, incremental, weights, loss, callbacks)
+        else:
+            weights = self._run_lbfgs(X, targets, sample_weight, weights, loss)
+        if callbacks is not None:
+            callbacks.fit_ends()
+        return weights
+
+    def _run_stochastic(
+        self,
+        X: Any,
+        targets: np.ndarray,
+        sample_weight: np.ndarray | None,
+        incremental: bool,
+        weights: Weights,
+        loss: str,
+        callbacks: _EpochCallbacks | None,
+    ) -> Weights:
+        spec = self._spec(weights.layout, weights.vector.dtype, loss)
+        spec.check_differentiable()
+        coefs, intercepts = self.coefs_, self.intercepts_
+        backend = get_backend(self.backend)
+        fit_stochastic(
+            self,
+            backend,
+            spec,
+            weights,
+            self._data(X, targets, sample_weight, spec.dtype),
+            incremental=incremental,
+            loss_scale=self._loss_scale(),
+            score=lambda part: self._validation_score(backend, spec, weights, part),
+            callbacks=callbacks,
+        )
+        if not weights.is_shown(coefs, intercepts):
+            weights.write_to(coefs, intercepts)
+        if self.early_stopping:
+            self._weights = weights = self._best_weights
+        return weights
+
+    def _run_lbfgs(
+        self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, weights: Weights, loss: str
+    ) -> Weights:
+        dtype = np.dtype("float64" if self.dtype is None else self.dtype)
+        spec = self._spec(weights.layout, dtype, loss)
+        spec.check_differentiable()
+        data = self._data(X, targets, sample_weight, dtype)
+        weights = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale())
+        self._weights = weights
+        self.coefs_[:], self.intercepts_[:] = weights.lists()
+        return weights
+
+    def _data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
+        """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
+        X = check_csr(X, dtype) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
+        hard = targets.ndim == 1 or targets.dtype == bool
+        if targets.dtype != np.int32:
+            targets = np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=dtype)
+        if sample_weight is not None:
+            sample_weight = np.ascontiguousarray(sample_weight, dtype=dtype)
+        return Data(X, targets, sample_weight, hard)
+
+    def _loss_scale(self) -> float:
+        """Return the factor between the mean of the rows' losses and the loss that scikit-learn reports."""
+        return 1.0
+
+    def _stratified_by(self, data: Data) -> np.ndarray | None:
+        return None
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        return tags

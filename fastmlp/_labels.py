@@ -1,0 +1,96 @@
+"""Class labels to codes and back, with scikit-learn's LabelBinarizer as the keeper of the rules.
+
+A `LabelBinarizer` tells what kind of target there is and what its classes are; for plain vectors of integers, booleans
+or strings that takes scikit-learn longer than many a small network takes to train, so the same is found here directly.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.preprocessing import LabelBinarizer
+
+_TABLE = 1 << 16
+"""Widest range of integer labels that is looked up in a table."""
+_CHUNK = 1 << 20
+"""Labels converted at a time, so that millions of rows need no temporary of their size."""
+
+
+def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
+    """Return a fitted LabelBinarizer and the targets of `y`.
+
+    Parameters
+    ----------
+    y : array-like of shape (n,) or (n, n_labels)
+
+    Returns
+    -------
+    LabelBinarizer
+    targets : ndarray
+        int32 codes of shape (n,), or booleans of shape (n, n_labels) for several labels a row.
+
+    Raises
+    ------
+    ValueError
+        As LabelBinarizer.fit does.
+    """
+    binarizer = LabelBinarizer()
+    classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
+    # A vector with so many classes may be meant for a regression: scikit-learn has a say in it.
+    if classes is None or len(classes) > max(2, len(y) // 2):
+        binarizer.fit(y)
+        return binarizer, transform(binarizer, y)
+    binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
+    binarizer.sparse_input_ = False
+    binarizer.classes_ = classes
+    return binarizer, codes
+
+
+def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:
+    """Return the targets of `y`, whose labels the binarizer has seen, as `fit_binarizer` does."""
+    classes = binarizer.classes_
+    if _is_plain(y) and binarizer.y_type_ in ("binary", "multiclass") and len(classes) > 1:
+        codes = np.searchsorted(classes, y)
+        if codes.max(initial=0) < len(classes) and (classes[codes] == y).all():
+            return codes.astype(np.int32)
+    rows = binarizer.transform(y)
+    if rows.shape[1] > 1 and binarizer.y_type_ == "multiclass" and (rows.sum(axis=1) == 1).all():
+        return rows.argmax(axis=1).astype(np.int32)
+    return rows.astype(bool) if rows.shape[1] > 1 else rows[:, 0].astype(np.int32)
+
+
+def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray:
+    """Return the labels that the outputs of a network, shape (n, n_outputs), stand for."""
+    return binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
+
+
+def _is_plain(y: np.ndarray) -> bool:
+    return type(y) is np.ndarray and y.ndim == 1 and len(y) > 0 and y.dtype.kind in "biufU"
+
+
+def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return the sorted distinct labels (None: not whole numbers), and the place of each label among them."""
+    lowest, highest = (int(y.min()), int(y.max())) if y.dtype.kind in "biu" else (0, _TABLE)
+    if highest - lowest >= _TABLE:
+        classes, codes = np.unique(y, return_inverse=True)
+        if y.dtype.kind == "U":
+            classes = np.array(classes.tolist())  # no wider than the longest of them, as scikit-learn's
+        whole = y.dtype.kind != "f" or (classes == np.floor(classes)).all()
+        return classes if whole else None, codes.astype(np.int32)
+    seen = np.zeros(highest - lowest + 1, dtype=bool)
+    chunks = [slice(start, start + _CHUNK) for start in range(0, len(y), _CHUNK)]
+    for chunk in chunks:
+        seen[_offsets(y[chunk], lowest)] = True
+    places = np.cumsum(seen, dtype=np.int32) - 1
+    codes = np.empty(len(y), dtype=np.int32)
+    for chunk in chunks:
+        codes[chunk] = places[_offsets(y[chunk], lowest)]
+    # A label at each place, so that the classes have the labels' dtype.
+    return (np.flatnonzero(seen).astype(object) + lowest).astype(y.dtype), codes
+
+
+def _offsets(labels: np.ndarray, lowest: int) -> np.ndarray:
+    if lowest == 0 and labels.dtype.kind != "b":
+        return labels
+    if labels.dtype.kind == "u" and labels.dtype.itemsize == 8:
+        return labels - labels.dtype.type(lowest)
+    return labels.astype(np.int64) - lowest

@@ -1,0 +1,71 @@
+"""Training by L-BFGS: scipy's optimizer over the loss and gradient of a backend."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastmlp._sklearn import _check_optimize_result, lbfgs_print_options
+from fastmlp._weights import Weights
+from fastmlp.backends import Backend, Data
+from fastmlp.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from fastmlp._base import BaseMLP
+
+
+def packed_loss_grad(
+    backend: Backend, spec: NetworkSpec, packed: np.ndarray, data: Data, alpha: float, loss_scale: float
+) -> tuple[float, np.ndarray]:
+    """Return the loss that scikit-learn reports, and its gradient's vector, at a parameter vector.
+
+    Parameters
+    ----------
+    backend : Backend
+    spec : NetworkSpec
+    packed : ndarray of shape (n_parameters,)
+    data : Data
+    alpha : float
+    loss_scale : float
+        Factor of the data term in the loss.
+
+    Returns
+    -------
+    loss : float
+    grad : ndarray of shape (n_parameters,)
+    """
+    packed = np.ascontiguousarray(packed, dtype=spec.dtype)
+    grad = np.empty_like(packed)
+    parts = backend.loss_grad(spec, packed, data, alpha, grad)
+    return np.float64((parts.data * loss_scale + parts.l2) / parts.weight), grad
+
+
+def fit_lbfgs(
+    estimator: BaseMLP, backend: Backend, spec: NetworkSpec, weights: Weights, data: Data, loss_scale: float
+) -> Weights:
+    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights found.
+
+    Warns with scikit-learn's ConvergenceWarning when scipy stopped for another reason than convergence.
+    """
+    from scipy.optimize import minimize
+
+    def loss_grad(packed: np.ndarray) -> tuple[float, np.ndarray]:
+        loss, grad = packed_loss_grad(backend, spec, packed, data, float(estimator.alpha), loss_scale)
+        return loss, grad.astype(np.float64, copy=False)
+
+    result = minimize(
+        loss_grad,
+        weights.vector,
+        method="L-BFGS-B",
+        jac=True,
+        options={
+            "maxfun": estimator.max_fun,
+            "maxiter": estimator.max_iter,
+            "gtol": estimator.tol,
+            **lbfgs_print_options(estimator.verbose),
+        },
+    )
+    estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+    estimator.loss_ = result.fun
+    return Weights(weights.layout, np.ascontiguousarray(result.x, dtype=spec.dtype))

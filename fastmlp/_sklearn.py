@@ -1,0 +1,58 @@
+"""What fastmlp takes from inside scikit-learn: the one place where names without a public promise are imported.
+
+Each has been there since 1.7 unless a line says otherwise.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import sklearn
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import Interval, Options, StrOptions
+from sklearn.utils.fixes import parse_version
+from sklearn.utils.multiclass import _check_partial_fit_first_call
+from sklearn.utils.optimize import _check_optimize_result
+from sklearn.utils.validation import _check_sample_weight
+
+__all__ = [
+    "CallbackSupportMixin",
+    "Interval",
+    "Options",
+    "StrOptions",
+    "_check_optimize_result",
+    "_check_partial_fit_first_call",
+    "_check_sample_weight",
+    "_fit_context",
+    "lbfgs_print_options",
+    "sklearn_version",
+    "with_callbacks",
+]
+
+sklearn_version = parse_version(parse_version(sklearn.__version__).base_version)
+
+try:  # from 1.9 on, and experimental there
+    from sklearn.callback import CallbackSupportMixin, with_callbacks
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands for scikit-learn's mixin where there is none: no callbacks."""
+
+    def with_callbacks(method: Any) -> Any:
+        """Return `method` as it is."""
+        return method
+
+
+try:  # from 1.8 on
+    from sklearn.utils.fixes import _get_additional_lbfgs_options_dict
+except ImportError:
+
+    def _get_additional_lbfgs_options_dict(key: str, value: int) -> dict[str, int]:
+        import scipy
+
+        return {} if parse_version(scipy.__version__) >= parse_version("1.15") else {key: value}
+
+
+def lbfgs_print_options(verbose: bool | int) -> dict[str, int]:
+    """Return the options that let scipy's L-BFGS report its progress, where it still does."""
+    return _get_additional_lbfgs_options_dict("iprint", 1 if verbose is True or verbose >= 1 else -1)

@@ -1,0 +1,51 @@
+"""An estimator as it was, to be put back when a fit fails."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fastmlp._base import BaseMLP
+
+_GROWING = ("loss_curve_", "validation_scores_")
+"""Lists that a fit only appends to: their lengths tell what they were."""
+
+
+class Snapshot:
+    """The attributes of an estimator, with the contents of what a fit changes in place.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    """
+
+    def __init__(self, estimator: BaseMLP) -> None:
+        self._estimator = estimator
+        self._attributes = dict(vars(estimator))
+        lists = {name: kept for name, kept in self._attributes.items() if type(kept) is list}
+        self._lengths = [(lists.pop(name), len(self._attributes[name])) for name in _GROWING if name in lists]
+        self._lists = [(kept, list(kept)) for kept in lists.values()]
+        arrays = [self._attributes[name].vector for name in ("_weights", "_best_weights") if name in self._attributes]
+        self._optimizer: dict[str, Any] = {}
+        optimizer = self._attributes.get("_optimizer")
+        if optimizer is not None:
+            self._optimizer = dict(vars(optimizer))
+            self._t = optimizer.state.t
+            arrays += optimizer.state.moments
+        self._arrays = [(array, array.copy()) for array in arrays]
+
+    def restore(self) -> None:
+        """Put everything back."""
+        attributes = vars(self._estimator)
+        attributes.clear()
+        attributes.update(self._attributes)
+        for kept, items in self._lists:
+            kept[:] = items
+        for kept, length in self._lengths:
+            del kept[length:]
+        for array, values in self._arrays:
+            array[...] = values
+        if self._optimizer:
+            optimizer = self._attributes["_optimizer"]
+            vars(optimizer).update(self._optimizer)
+            optimizer.state.t = self._t

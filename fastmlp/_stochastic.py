@@ -1,0 +1,314 @@
+"""The epoch loop of the estimators: validation split, schedules, stopping rules, messages and callbacks.
+
+The rules, and the moments at which random numbers are drawn, are those of scikit-learn's MLP; the arithmetic is a
+`Trainer`'s.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import train_test_split
+
+from fastmlp.backends import Backend, Data, Plan
+from fastmlp.solvers import SolverState
+from fastmlp.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from fastmlp._base import BaseMLP
+    from fastmlp._weights import Weights
+
+_SMALLEST_RATE = 1e-6
+"""At this learning rate the adaptive schedule stops instead of dividing again."""
+
+
+class Optimizer:
+    """What `partial_fit` and `warm_start` keep of a solver, under the names of scikit-learn's optimizers.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Its hyperparameters are read now and not again.
+    weights : Weights
+
+    Attributes
+    ----------
+    learning_rate_init, learning_rate : float
+        With sgd the rate of the next step; with adam that of the last one, bias corrections included.
+    lr_schedule, momentum, nesterov, power_t : sgd
+    beta_1, beta_2, epsilon : adam
+    velocities : list of ndarray
+        (sgd) The moments of all coefs, then of all intercepts: views into the solver's vector.
+    ms, vs, t : list of ndarray, list of ndarray, int
+        (adam) The same, and the number of steps taken.
+    """
+
+    def __init__(self, estimator: BaseMLP, weights: Weights) -> None:
+        self.learning_rate_init = estimator.learning_rate_init
+        self.learning_rate = float(estimator.learning_rate_init)
+        if estimator.solver == "sgd":
+            self.lr_schedule = estimator.learning_rate
+            self.momentum = estimator.momentum
+            self.nesterov = estimator.nesterovs_momentum
+            self.power_t = estimator.power_t
+        else:
+            self.beta_1 = estimator.beta_1
+            self.beta_2 = estimator.beta_2
+            self.epsilon = estimator.epsilon
+        self._units = weights.layout.units
+        self.state = SolverState.fresh(estimator.solver, weights.layout.n_parameters, weights.vector.dtype)
+
+    def _moment(self, index: int) -> list[np.ndarray]:
+        from fastmlp.layout import Layout
+
+        layout, moment = Layout(self._units), self.state.moments[index]
+        return layout.coefs(moment) + layout.intercepts(moment)
+
+    @property
+    def velocities(self) -> list[np.ndarray]:
+        """The velocities of sgd."""
+        self._require("sgd", "velocities")
+        return self._moment(0)
+
+    @property
+    def ms(self) -> list[np.ndarray]:
+        """The first moments of adam."""
+        self._require("adam", "ms")
+        return self._moment(0)
+
+    @property
+    def vs(self) -> list[np.ndarray]:
+        """The second moments of adam."""
+        self._require("adam", "vs")
+        return self._moment(1)
+
+    @property
+    def t(self) -> int:
+        """The number of steps that adam has taken."""
+        self._require("adam", "t")
+        return self.state.t
+
+    def _require(self, name: str, attribute: str) -> None:
+        if self.state.name != name:
+            raise AttributeError(f"The optimizer of solver {self.state.name!r} has no attribute {attribute!r}.")
+
+    def before_epoch(self) -> None:
+        """Hand the hyperparameters, which may have been edited, to the solver."""
+        hyper = self.state.hyper
+        if self.state.name == "sgd":
+            hyper.update(learning_rate=self.learning_rate, momentum=self.momentum, nesterov=self.nesterov)
+        else:
+            hyper.update(
+                learning_rate=self.learning_rate_init, beta_1=self.beta_1, beta_2=self.beta_2, epsilon=self.epsilon
+            )
+
+    def after_epoch(self) -> None:
+        """Show the rate of adam's last step."""
+        t = self.state.t
+        if self.state.name == "adam" and t > 0:
+            self.learning_rate = self.learning_rate_init * np.sqrt(1 - self.beta_2**t) / (1 - self.beta_1**t)
+
+    def iteration_ends(self, time_step: int) -> None:
+        """Scale the rate by the number of samples seen, for the schedule "invscaling"."""
+        if self.state.name == "sgd" and self.lr_schedule == "invscaling":
+            self.learning_rate = float(self.learning_rate_init) / (time_step + 1) ** self.power_t
+
+    def trigger_stopping(self, message: str, verbose: bool | int) -> bool:
+        """Return whether to stop; the schedule "adaptive" divides the rate by 5 instead, down to its smallest."""
+        if self.state.name == "sgd" and self.lr_schedule == "adaptive":
+            if self.learning_rate > _SMALLEST_RATE:
+                self.learning_rate /= 5.0
+                if verbose:
+                    print(f"{message} Setting learning rate to {self.learning_rate:f}")
+                return False
+            message += " Learning rate too small."
+        if verbose:
+            print(f"{message} Stopping.")
+        return True
+
+
+@dataclass(eq=False)
+class Validation:
+    """The rows that early stopping scores on."""
+
+    rows: np.ndarray
+    X: Any
+    targets: np.ndarray
+    sample_weight: np.ndarray | None
+
+
+def split(estimator: BaseMLP, data: Data, stratify: np.ndarray | None) -> tuple[np.ndarray, Validation]:
+    """Draw the split of early stopping; return the rows to train on, in order, and the validation part.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    data : Data
+    stratify : ndarray of shape (n,) or None
+        Codes of two classes, to be found in both parts in equal shares.
+    """
+    rows = np.arange(data.X.shape[0], dtype=np.int32)
+    options = {"random_state": estimator._random_state, "test_size": estimator.validation_fraction}
+    try:
+        train, held_out = train_test_split(rows, stratify=stratify, **options)
+    except ValueError:
+        if stratify is None:
+            raise
+        # Nothing has been drawn yet; scikit-learn's message names the classes as its own binarizer writes them.
+        train, held_out = train_test_split(rows, stratify=stratify[:, np.newaxis].astype(bool), **options)
+    if len(held_out) < 2:
+        raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
+    weight = None if data.sample_weight is None else data.sample_weight[held_out]
+    return np.ascontiguousarray(train), Validation(held_out, data.X[held_out], data.targets[held_out], weight)
+
+
+def clipped_batch_size(batch_size: int | str, n_samples: int) -> int:
+    """Return the rows of a step; warn when `batch_size` is more than there are."""
+    if batch_size == "auto":
+        return min(200, n_samples)
+    if batch_size > n_samples:
+        warnings.warn(
+            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
+        )
+    return int(np.clip(batch_size, 1, n_samples))
+
+
+def fit_stochastic(
+    estimator: BaseMLP,
+    backend: Backend,
+    spec: NetworkSpec,
+    weights: Weights,
+    data: Data,
+    *,
+    incremental: bool,
+    loss_scale: float,
+    score: Callable[[Validation], float],
+    callbacks: Any,
+) -> None:
+    """Train by sgd or adam until a stopping rule holds, ``max_iter`` epochs have passed, or for one epoch.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Hyperparameters are read from it; ``n_iter_``, ``loss_curve_`` and the like are kept up on it.
+    backend : Backend
+    spec : NetworkSpec
+    weights : Weights
+        Updated in place.
+    data : Data
+    incremental : bool
+        Whether this is `partial_fit`: one epoch, with the optimizer kept from before.
+    loss_scale : float
+        Factor of the data term in the loss that is reported.
+    score : callable
+        The validation score of the present weights.
+    callbacks : object with `epoch_begins` and `epoch_ends`, or None
+    """
+    if not incremental or not hasattr(estimator, "_optimizer"):
+        estimator._optimizer = Optimizer(estimator, weights)
+    if estimator.early_stopping and incremental:
+        raise ValueError("partial_fit does not support early_stopping=True")
+    rows = validation = None
+    if estimator.early_stopping:
+        rows, validation = split(estimator, data, estimator._stratified_by(data))
+    n_samples = data.X.shape[0] if rows is None else len(rows)
+    plan = Plan(
+        estimator._optimizer.state,
+        clipped_batch_size(estimator.batch_size, n_samples),
+        float(estimator.alpha),
+        rows,
+        bool(estimator.shuffle),
+        estimator._random_state,
+    )
+    trainer = backend.trainer(spec, weights.vector, data, plan)
+    estimator.n_iter_ = 0
+    try:
+        for _ in range(1 if incremental else estimator.max_iter):
+            if callbacks is not None:
+                callbacks.epoch_begins()
+            estimator._optimizer.before_epoch()
+            losses = trainer.run(1)
+            estimator._optimizer.after_epoch()
+            loss = losses.data[0] * loss_scale + losses.l2[0]
+            stopping = _epoch_ends(estimator, weights, n_samples, loss, validation, score)
+            if callbacks is not None and callbacks.epoch_ends():
+                stopping = True
+            if stopping:
+                break
+            if estimator.n_iter_ == estimator.max_iter and not incremental:
+                warnings.warn(
+                    f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
+                    "hasn't converged yet.",
+                    ConvergenceWarning,
+                    stacklevel=4,
+                )
+    except KeyboardInterrupt:
+        warnings.warn("Training interrupted by user.", stacklevel=4)
+    if estimator.early_stopping:
+        estimator.coefs_ = estimator._best_coefs
+        estimator.intercepts_ = estimator._best_intercepts
+
+
+def _epoch_ends(
+    estimator: BaseMLP,
+    weights: Weights,
+    n_samples: int,
+    loss: float,
+    validation: Validation | None,
+    score: Callable[[Validation], float],
+) -> bool:
+    """Note the epoch's loss or score; return whether training is to stop."""
+    estimator.n_iter_ += 1
+    estimator.loss_ = loss
+    estimator.t_ += n_samples
+    estimator.loss_curve_.append(loss)
+    if estimator.verbose:
+        print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
+    if validation is None:
+        _note_loss(estimator, loss)
+    else:
+        _note_score(estimator, weights, score(validation))
+    estimator._optimizer.iteration_ends(estimator.t_)
+    if estimator._no_improvement_count <= estimator.n_iter_no_change:
+        return False
+    what = "Training loss" if validation is None else "Validation score"
+    stopping = estimator._optimizer.trigger_stopping(
+        f"{what} did not improve more than tol={estimator.tol:f} for {_count(estimator.n_iter_no_change)} consecutive "
+        "epochs.",
+        estimator.verbose,
+    )
+    if not stopping:
+        estimator._no_improvement_count = 0
+    return stopping
+
+
+def _count(n: float) -> str:
+    return f"{n:d}" if isinstance(n, int) else f"{int(n)}"
+
+
+def _note_loss(estimator: BaseMLP, loss: float) -> None:
+    # The branches are in this order for NaN, which is no improvement and never the best.
+    if loss > estimator.best_loss_ - estimator.tol:
+        estimator._no_improvement_count += 1
+    else:
+        estimator._no_improvement_count = 0
+    if loss < estimator.best_loss_:
+        estimator.best_loss_ = loss
+
+
+def _note_score(estimator: BaseMLP, weights: Weights, score: float) -> None:
+    estimator.validation_scores_.append(score)
+    if estimator.verbose:
+        print(f"Validation score: {score:f}")
+    if score < estimator.best_validation_score_ + estimator.tol:
+        estimator._no_improvement_count += 1
+    else:
+        estimator._no_improvement_count = 0
+    if score > estimator.best_validation_score_:
+        estimator.best_validation_score_ = score
+        estimator._keep_best(weights.copy())

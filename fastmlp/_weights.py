@@ -1,0 +1,84 @@
+"""The lists ``coefs_`` and ``intercepts_`` of an estimator, and the one vector behind them.
+
+Training and prediction work on a flat vector (`fastmlp.layout`); users read and edit lists of arrays. As long as the
+lists hold the views that were put there, they ARE the vector, and an edit in place needs no notice. Arrays that a user
+puts in are copied into a vector at each use, and training writes its result back into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from fastmlp.layout import Layout
+
+Lists = tuple[list[np.ndarray], list[np.ndarray]]
+
+
+class Weights:
+    """A flat vector and the lists of its views.
+
+    Parameters
+    ----------
+    layout : Layout
+    vector : ndarray of shape (layout.n_parameters,)
+
+    Attributes
+    ----------
+    layout, vector
+    coefs, intercepts : list of ndarray
+        Views into `vector`; new lists at each call of `lists`.
+    """
+
+    __slots__ = ("_views", "layout", "vector")
+
+    def __init__(self, layout: Layout, vector: np.ndarray) -> None:
+        self.layout, self.vector = layout, vector
+        self._views = (layout.coefs(vector), layout.intercepts(vector))
+
+    @classmethod
+    def from_lists(cls, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> Weights:
+        """Return a copy of arrays that lie anywhere."""
+        layout = Layout([*(np.shape(w)[0] for w in coefs), np.shape(coefs[-1])[1]])
+        dtype = np.result_type(*coefs, *intercepts)
+        weights = cls(layout, layout.allocate(dtype if dtype in (np.float32, np.float64) else np.float64))
+        for views, arrays in zip(weights._views, (coefs, intercepts), strict=True):
+            for view, array in zip(views, arrays, strict=True):
+                if view.shape != np.shape(array):
+                    raise ValueError(f"Expected weights of shape {view.shape}, got {np.shape(array)}.")
+                view[...] = array
+        return weights
+
+    def lists(self) -> Lists:
+        """Return lists of the views, for an estimator to show."""
+        return list(self._views[0]), list(self._views[1])
+
+    def is_shown(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> bool:
+        """Return whether the lists hold this vector's views and nothing else."""
+        mine = self._views
+        return (
+            len(coefs) == len(mine[0])
+            and len(intercepts) == len(mine[1])
+            and all(a is b for a, b in zip(coefs, mine[0], strict=True))
+            and all(a is b for a, b in zip(intercepts, mine[1], strict=True))
+        )
+
+    def write_to(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
+        """Write the values into arrays that lie anywhere."""
+        for views, arrays in zip(self._views, (coefs, intercepts), strict=True):
+            for view, array in zip(views, arrays, strict=True):
+                array[...] = view
+
+    def copy(self) -> Weights:
+        """Return the same values in a vector of their own."""
+        vector = self.layout.allocate(self.vector.dtype)
+        vector[:] = self.vector
+        return Weights(self.layout, vector)
+
+
+def adopt(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> Weights:
+    """Copy the arrays of two lists into one vector and put its views in their places."""
+    weights = Weights.from_lists(coefs, intercepts)
+    coefs[:], intercepts[:] = weights.lists()
+    return weights

@@ -1,0 +1,726 @@
+"""MLPClassifier and MLPRegressor: scikit-learn's estimators on the backends of fastmlp.
+
+This module is the face: validation, encoding, predictions. It does no arithmetic of its own.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils import column_or_1d
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from fastmlp import _labels
+from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
+from fastmlp._sklearn import StrOptions, _check_partial_fit_first_call, _fit_context, with_callbacks
+from fastmlp._stochastic import Validation
+from fastmlp._weights import Weights
+from fastmlp.backends import Backend, Data
+from fastmlp.spec import NetworkSpec
+
+
+class MLPClassifier(ClassifierMixin, BaseMLP):
+    """Classifier: a multi-layer perceptron that minimises the log loss.
+
+    The estimator of scikit-learn's name and parameters; the last three are fastmlp's own.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Units of each hidden layer. ``()`` means none: logistic regression.
+    activation : str, default="relu"
+        Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
+        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty, ``alpha / 2 * sum(w ** 2) / s`` in the loss of a batch; s is its number of rows or
+        the sum of their weights. Biases are free of it.
+    batch_size : int or "auto", default="auto"
+        Rows a step; "auto" is ``min(200, n_samples)``. No effect with "lbfgs".
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule of the learning rate with "sgd": constant; ``learning_rate_init / (t_ + 1) ** power_t`` after each
+        epoch; or divided by 5 each time there was no improvement, until 1e-6.
+    learning_rate_init : float, default=1e-3
+        Learning rate of the first step, for "sgd" and "adam".
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Most epochs, or iterations of "lbfgs".
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new random order ("sgd" and "adam").
+    random_state : int, RandomState instance or None, default=None
+        Source of the initial weights, the validation split and the order of rows. An int gives the same model, bit for
+        bit, at each fit; so does scikit-learn's estimator with that int, to rounding.
+    tol : float, default=1e-4
+        What counts as an improvement of loss or validation score; with "lbfgs" the tolerance on the gradient.
+    verbose : bool, default=False
+        Whether to print the progress of each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the present weights.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether that momentum is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to hold out `validation_fraction` of the rows (stratified where there is one output column), to stop
+        when their score no longer improves, and to end with the weights of the best score ("sgd" and "adam").
+    validation_fraction : float, default=0.1
+        Share of the rows held out by `early_stopping`, in [0, 1).
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the moments of "adam", in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the root of the second moment of "adam".
+    n_iter_no_change : int, default=10
+        Training stops when more than this many epochs in a row brought no improvement; `numpy.inf` is never.
+    max_fun : int, default=15000
+        Most evaluations of the loss by "lbfgs".
+    backend : {"auto", "c", "numpy"}, default="auto"
+        What computes; "auto" is the fastest that is installed (see `fastmlp.backends.get_backend`).
+    dtype : {None, "float32", "float64"}, default=None
+        Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
+        float64). Given, it holds for training and predictions whatever the dtype of the data, which are not copied.
+    n_threads : {None, 1}, default=None
+        Number of threads.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+        The class labels.
+    coefs_ : list of ndarray of shape (fan_in, fan_out)
+        Weights of each layer. Edits in place and arrays put in their place take effect.
+    intercepts_ : list of ndarray of shape (fan_out,)
+        Biases of each layer; likewise.
+    loss_ : float
+        Loss of the last epoch or iteration, L2 term included.
+    loss_curve_ : list of float
+        Loss of each epoch ("sgd" and "adam").
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+    validation_scores_ : list of float or None
+        Accuracy on the held-out rows after each epoch of `early_stopping`.
+    best_validation_score_ : float or None
+        The best of them.
+    n_iter_ : int
+        Epochs or iterations of the last call.
+    t_ : int
+        Rows seen so far, counted at each epoch.
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+    n_outputs_ : int
+        Number of output units.
+    out_activation_ : str
+        Activation of the output layer.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+        Names of the columns, where X had names that are all strings.
+
+    See Also
+    --------
+    MLPRegressor : The regressor.
+    fastmlp.Network : The network itself, without the estimator around it.
+
+    Notes
+    -----
+    With the same `random_state` the result is that of scikit-learn's `MLPClassifier` to rounding: about 1e-15 with
+    "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
+    instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
+    last whole step with a warning, and interrupts "lbfgs".
+
+    References
+    ----------
+    Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+    (initial weights). Kingma and Ba (2014), arXiv:1412.6980 (adam).
+
+    Examples
+    --------
+    >>> from fastmlp import MLPClassifier
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.model_selection import train_test_split
+    >>> X, y = load_iris(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, stratify=y, random_state=1)
+    >>> clf = MLPClassifier(hidden_layer_sizes=(16,), max_iter=3000, random_state=1).fit(X_train, y_train)
+    >>> clf.score(X_test, y_test) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend="auto",
+        dtype=None,
+        n_threads=None,
+    ):
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.dtype = dtype
+        self.n_threads = n_threads
+
+    @property
+    def loss(self) -> str:
+        """The loss of every classifier, a log loss."""
+        return "log_loss"
+
+    def _output_activation(self) -> str:
+        return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
+
+    def _count_outputs(self, targets: np.ndarray) -> int:
+        if targets.ndim == 2:
+            return targets.shape[1]
+        return len(self.classes_) if len(self.classes_) > 2 else 1
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
+            self._label_binarizer, targets = _labels.fit_binarizer(y)
+            self.classes_ = self._label_binarizer.classes_
+            return X, targets
+        self._check_classes(y)
+        return X, _labels.transform(self._label_binarizer, y)
+
+    def _check_classes(self, y: np.ndarray) -> None:
+        """Refuse labels that do not fit the classes of an earlier call."""
+        classes = unique_labels(y)
+        if self.warm_start:
+            if set(classes) != set(self.classes_):
+                raise ValueError(
+                    "warm_start can only be used where `y` has the same classes as in the previous call to fit. "
+                    f"Previously got {self.classes_}, `y` has {classes}"
+                )
+        elif len(np.setdiff1d(classes, self.classes_, assume_unique=True)):
+            raise ValueError(
+                f"`y` has classes not in `self.classes_`. `self.classes_` has {self.classes_}. 'y' has {classes}."
+            )
+
+    def _stratified_by(self, data: Data) -> np.ndarray | None:
+        # By scikit-learn's rule: only where there is one output column.
+        return data.targets if self.n_outputs_ == 1 else None
+
+    def _validation_score(self, backend: Backend, spec: NetworkSpec, weights: Weights, part: Validation) -> float:
+        outputs = backend.forward(spec, weights.vector, part.X)
+        if part.targets.ndim == 2:
+            right = ((outputs > 0.5) == (part.targets > 0.5)).all(axis=1)
+        elif self.n_outputs_ == 1:
+            right = (outputs[:, 0] > 0.5) == part.targets
+        else:
+            right = outputs.argmax(axis=1) == part.targets
+        return float(np.average(right, weights=part.sample_weight))
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on rows X and targets y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, or an indicator matrix of 0 and 1 for several labels a row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1 for all.
+
+        Returns
+        -------
+        self : MLPClassifier
+
+        Raises
+        ------
+        ValueError
+            When X or y does not have the expected form, or training ended in weights that are not finite.
+        ZeroDivisionError
+            When the weights of a batch sum to zero.
+        """
+        return self._fit(X, y, sample_weight=sample_weight)
+
+    def _check_solver(self) -> bool:
+        if self.solver not in STOCHASTIC_SOLVERS:
+            raise AttributeError(
+                f"partial_fit is only available for stochastic optimizers. {self.solver} is not stochastic."
+            )
+        return True
+
+    @available_if(lambda estimator: estimator._check_solver())
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None, classes=None):
+        """Train for one epoch on the rows given, keeping the state of the solver between calls.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            Class labels, or an indicator matrix of 0 and 1 for several labels a row.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1 for all.
+        classes : array-like of shape (n_classes,), default=None
+            All classes that will ever come; needed at the first call, and only there.
+
+        Returns
+        -------
+        self : MLPClassifier
+
+        Raises
+        ------
+        ValueError
+            When X or y does not have the expected form, or training ended in weights that are not finite.
+        ZeroDivisionError
+            When the weights of a batch sum to zero.
+        """
+        if _check_partial_fit_first_call(self, classes):
+            multilabel = type_of_target(y).startswith("multilabel")
+            self._label_binarizer = _labels.LabelBinarizer().fit(y if multilabel else classes)
+        return self._fit(X, y, sample_weight=sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Predict class labels.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels of the classes with the largest output; for several labels a row 1 where the output exceeds 0.5.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When X does not have the expected form.
+        """
+        check_is_fitted(self)
+        return self._predict(X)
+
+    def _predict(self, X: Any, check_input: bool = True) -> np.ndarray:
+        return _labels.predict_labels(self._label_binarizer, self._forward_pass_fast(X, check_input=check_input))
+
+    def predict_proba(self, X):
+        """Predict the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+
+        Returns
+        -------
+        p : ndarray of shape (n_samples, n_classes)
+            In the order of `classes_`; float32 for a float32 model on float32 rows, else float64.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When X does not have the expected form.
+        """
+        check_is_fitted(self)
+        outputs = self._forward_pass_fast(X)
+        if outputs.shape[1] > 1:
+            return outputs
+        return np.hstack([1 - outputs, outputs])
+
+    def predict_log_proba(self, X):
+        """Predict the logarithm of the probability of each class.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+
+        Returns
+        -------
+        log_p : ndarray of shape (n_samples, n_classes)
+            The logarithms of `predict_proba`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When X does not have the expected form.
+        """
+        probabilities = self.predict_proba(X)
+        return np.log(probabilities, out=probabilities)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+
+class MLPRegressor(RegressorMixin, BaseMLP):
+    """Regressor: a multi-layer perceptron that minimises the squared error or the Poisson deviance.
+
+    The estimator of scikit-learn's name and parameters; the last three are fastmlp's own.
+
+    Parameters
+    ----------
+    loss : {"squared_error", "poisson"}, default="squared_error"
+        Half the squared error, with identity outputs; or half the Poisson deviance, with exponential outputs.
+    hidden_layer_sizes : array-like of int, default=(100,)
+        Units of each hidden layer. ``()`` means none: linear regression.
+    activation : str, default="relu"
+        Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
+        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters.
+    solver : {"adam", "sgd", "lbfgs"}, default="adam"
+        "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty, ``alpha / 2 * sum(w ** 2) / s`` in the loss of a batch; s is its number of rows or
+        the sum of their weights. Biases are free of it.
+    batch_size : int or "auto", default="auto"
+        Rows a step; "auto" is ``min(200, n_samples)``. No effect with "lbfgs".
+    learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
+        Schedule of the learning rate with "sgd": constant; ``learning_rate_init / (t_ + 1) ** power_t`` after each
+        epoch; or divided by 5 each time there was no improvement, until 1e-6.
+    learning_rate_init : float, default=1e-3
+        Learning rate of the first step, for "sgd" and "adam".
+    power_t : float, default=0.5
+        Exponent of "invscaling".
+    max_iter : int, default=200
+        Most epochs, or iterations of "lbfgs".
+    shuffle : bool, default=True
+        Whether each epoch takes the rows in a new random order ("sgd" and "adam").
+    random_state : int, RandomState instance or None, default=None
+        Source of the initial weights, the validation split and the order of rows. An int gives the same model, bit for
+        bit, at each fit; so does scikit-learn's estimator with that int, to rounding.
+    tol : float, default=1e-4
+        What counts as an improvement of loss or validation score; with "lbfgs" the tolerance on the gradient.
+    verbose : bool, default=False
+        Whether to print the progress of each epoch.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the present weights.
+    momentum : float, default=0.9
+        Momentum of "sgd", in [0, 1].
+    nesterovs_momentum : bool, default=True
+        Whether that momentum is Nesterov's.
+    early_stopping : bool, default=False
+        Whether to hold out `validation_fraction` of the rows, to stop when their score no longer improves, and
+        to end with the weights of the best score ("sgd" and "adam").
+    validation_fraction : float, default=0.1
+        Share of the rows held out by `early_stopping`, in [0, 1).
+    beta_1, beta_2 : float, default=0.9, 0.999
+        Decay rates of the moments of "adam", in [0, 1).
+    epsilon : float, default=1e-8
+        Added to the root of the second moment of "adam".
+    n_iter_no_change : int, default=10
+        Training stops when more than this many epochs in a row brought no improvement; `numpy.inf` is never.
+    max_fun : int, default=15000
+        Most evaluations of the loss by "lbfgs".
+    backend : {"auto", "c", "numpy"}, default="auto"
+        What computes; "auto" is the fastest that is installed (see `fastmlp.backends.get_backend`).
+    dtype : {None, "float32", "float64"}, default=None
+        Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
+        float64). Given, it holds for training and predictions whatever the dtype of the data, which are not copied.
+    n_threads : {None, 1}, default=None
+        Number of threads.
+
+    Attributes
+    ----------
+    coefs_ : list of ndarray of shape (fan_in, fan_out)
+        Weights of each layer. Edits in place and arrays put in their place take effect.
+    intercepts_ : list of ndarray of shape (fan_out,)
+        Biases of each layer; likewise.
+    loss_ : float
+        Loss of the last epoch or iteration, L2 term included.
+    loss_curve_ : list of float
+        Loss of each epoch ("sgd" and "adam").
+    best_loss_ : float or None
+        Smallest loss of an epoch; None with `early_stopping`.
+    validation_scores_ : list of float or None
+        Coefficient of determination on the held-out rows after each epoch of `early_stopping`.
+    best_validation_score_ : float or None
+        The best of them.
+    n_iter_ : int
+        Epochs or iterations of the last call.
+    t_ : int
+        Rows seen so far, counted at each epoch.
+    n_layers_ : int
+        Number of layers, inputs and outputs included.
+    n_outputs_ : int
+        Number of output units.
+    out_activation_ : str
+        Activation of the output layer.
+    n_features_in_ : int
+        Columns of X.
+    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+        Names of the columns, where X had names that are all strings.
+
+    See Also
+    --------
+    MLPClassifier : The classifier.
+    fastmlp.Network : The network itself, without the estimator around it.
+
+    Notes
+    -----
+    With the same `random_state` the result is that of scikit-learn's `MLPRegressor` to rounding: about 1e-15 with
+    "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
+    instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
+    last whole step with a warning, and interrupts "lbfgs".
+
+    References
+    ----------
+    Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks", AISTATS
+    (initial weights). Kingma and Ba (2014), arXiv:1412.6980 (adam).
+
+    Examples
+    --------
+    >>> from fastmlp import MLPRegressor
+    >>> from sklearn.datasets import make_regression
+    >>> X, y = make_regression(n_samples=200, n_features=5, random_state=1)
+    >>> reg = MLPRegressor(hidden_layer_sizes=(20,), solver="lbfgs", max_iter=2000, random_state=1).fit(X, y)
+    >>> reg.score(X, y) > 0.99
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [StrOptions({"squared_error", "poisson"})],
+    }
+
+    def __init__(
+        self,
+        loss="squared_error",
+        hidden_layer_sizes=(100,),
+        activation="relu",
+        *,
+        solver="adam",
+        alpha=0.0001,
+        batch_size="auto",
+        learning_rate="constant",
+        learning_rate_init=0.001,
+        power_t=0.5,
+        max_iter=200,
+        shuffle=True,
+        random_state=None,
+        tol=1e-4,
+        verbose=False,
+        warm_start=False,
+        momentum=0.9,
+        nesterovs_momentum=True,
+        early_stopping=False,
+        validation_fraction=0.1,
+        beta_1=0.9,
+        beta_2=0.999,
+        epsilon=1e-8,
+        n_iter_no_change=10,
+        max_fun=15000,
+        backend="auto",
+        dtype=None,
+        n_threads=None,
+    ):
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.solver = solver
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.power_t = power_t
+        self.max_iter = max_iter
+        self.shuffle = shuffle
+        self.random_state = random_state
+        self.tol = tol
+        self.verbose = verbose
+        self.warm_start = warm_start
+        self.momentum = momentum
+        self.nesterovs_momentum = nesterovs_momentum
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.beta_1 = beta_1
+        self.beta_2 = beta_2
+        self.epsilon = epsilon
+        self.n_iter_no_change = n_iter_no_change
+        self.max_fun = max_fun
+        self.backend = backend
+        self.dtype = dtype
+        self.n_threads = n_threads
+
+    def _output_activation(self) -> str:
+        return "exp" if self.loss == "poisson" else "identity"
+
+    def _count_outputs(self, targets: np.ndarray) -> int:
+        return 1 if targets.ndim == 1 else targets.shape[1]
+
+    def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            accept_sparse=["csr", "csc"],
+            multi_output=True,
+            y_numeric=True,
+            dtype=(np.float64, np.float32),
+            reset=reset,
+        )
+        if y.ndim == 2 and y.shape[1] == 1:
+            y = column_or_1d(y, warn=True)
+        return X, y.reshape(len(y), -1)
+
+    def _loss_scale(self) -> float:
+        # scikit-learn averages the squared error over the outputs in its loss, not in its gradient (still in 1.9).
+        return 1.0 / self.n_outputs_ if self.loss == "squared_error" else 1.0
+
+    def _validation_score(self, backend: Backend, spec: NetworkSpec, weights: Weights, part: Validation) -> float:
+        outputs = backend.forward(spec, weights.vector, part.X)
+        if not np.isfinite(outputs).all():
+            return np.nan
+        return _r2(part.targets, outputs, part.sample_weight)
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sample_weight=None):
+        """Train on rows X and targets y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, real numbers; for the Poisson loss not negative.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1 for all.
+
+        Returns
+        -------
+        self : MLPRegressor
+
+        Raises
+        ------
+        ValueError
+            When X or y does not have the expected form, or training ended in weights that are not finite.
+        ZeroDivisionError
+            When the weights of a batch sum to zero.
+        """
+        return self._fit(X, y, sample_weight=sample_weight)
+
+    @with_callbacks
+    @_fit_context(prefer_skip_nested_validation=True)
+    def partial_fit(self, X, y, sample_weight=None):
+        """Train for one epoch on the rows given, keeping the state of the solver between calls.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Targets, real numbers; for the Poisson loss not negative.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1 for all.
+
+        Returns
+        -------
+        self : MLPRegressor
+
+        Raises
+        ------
+        ValueError
+            When X or y does not have the expected form, or training ended in weights that are not finite.
+        ZeroDivisionError
+            When the weights of a batch sum to zero.
+        """
+        return self._fit(X, y, sample_weight=sample_weight, incremental=True)
+
+    def predict(self, X):
+        """Predict targets.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
+            float32 for a float32 model on float32 rows, else float64.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When X does not have the expected form.
+        """
+        check_is_fitted(self)
+        return self._predict(X)
+
+    def _predict(self, X: Any, check_input: bool = True) -> np.ndarray:
+        outputs = self._forward_pass_fast(X, check_input=check_input)
+        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+
+
+def _r2(y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None) -> float:
+    """Return the coefficient of determination, averaged over outputs, by the rules of `sklearn.metrics.r2_score`."""
+    weight = 1.0 if sample_weight is None else sample_weight[:, np.newaxis]
+    numerator = (weight * (y - predictions) ** 2).sum(axis=0)
+    denominator = (weight * (y - np.average(y, axis=0, weights=sample_weight)) ** 2).sum(axis=0)
+    constant = denominator == 0
+    scores = 1 - numerator / np.where(constant, 1, denominator)
+    scores = np.where(constant, np.where(numerator == 0, 1.0, 0.0), scores)
+    return float(scores.mean())

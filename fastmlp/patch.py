@@ -1,0 +1,90 @@
+"""Let scripts that import from scikit-learn get the estimators of fastmlp.
+
+From Python: `patch_sklearn` and `unpatch_sklearn`. From the shell, for a script that stays as it is::
+
+    python -m fastmlp.patch script.py [arguments of the script]
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+from pathlib import Path
+from typing import Any
+
+_NAMES = ("MLPClassifier", "MLPRegressor")
+_originals: dict[tuple[str, str], Any] = {}
+
+
+def _places() -> list[Any]:
+    import sklearn.neural_network
+    import sklearn.neural_network._multilayer_perceptron
+
+    return [sklearn.neural_network, sklearn.neural_network._multilayer_perceptron]
+
+
+def patch_sklearn() -> None:
+    """Put fastmlp's estimators in the place of scikit-learn's.
+
+    From then on ``from sklearn.neural_network import MLPClassifier`` gives `fastmlp.MLPClassifier`, and likewise for
+    the regressor. Names that were imported before stay what they were. A second call changes nothing.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.patch_sklearn()
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> MLPClassifier is fastmlp.MLPClassifier
+    True
+    >>> fastmlp.unpatch_sklearn()
+    """
+    from fastmlp import estimators
+
+    for module in _places():
+        for name in _NAMES:
+            ours, present = getattr(estimators, name), getattr(module, name)
+            if present is not ours:
+                _originals[module.__name__, name] = present
+                setattr(module, name, ours)
+
+
+def unpatch_sklearn() -> None:
+    """Put scikit-learn's own estimators back; without a patch nothing happens.
+
+    Examples
+    --------
+    >>> import fastmlp
+    >>> fastmlp.patch_sklearn()
+    >>> fastmlp.unpatch_sklearn()
+    >>> from sklearn.neural_network import MLPClassifier
+    >>> MLPClassifier.__module__.split(".")[0]
+    'sklearn'
+    """
+    for module in _places():
+        for name in _NAMES:
+            original = _originals.pop((module.__name__, name), None)
+            if original is not None:
+                setattr(module, name, original)
+
+
+def main(arguments: list[str]) -> int:
+    """Run the script named first, patched, as ``python script.py`` would; return the exit status."""
+    if not arguments or arguments[0].startswith("-"):
+        print("usage: python -m fastmlp.patch script.py [arguments of the script]", file=sys.stderr)
+        return 2
+    script = arguments[0]
+    if not Path(script).is_file():
+        print(f"python -m fastmlp.patch: no such file: {script}", file=sys.stderr)
+        return 2
+    patch_sklearn()
+    sys.argv = list(arguments)
+    sys.path[0] = str(Path(script).resolve().parent)
+    runpy.run_path(script, run_name="__main__")
+    return 0
+
+
+if __name__ == "__main__":
+    # The module under its own name, so that a script can undo the patch.
+    from fastmlp import patch
+
+    sys.exit(patch.main(sys.argv[1:]))

@@ -1,0 +1,362 @@
+"""What the estimators have beyond scikit-learn's, and what they promise of their own. Equality is test_parity's."""
+
+import inspect
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import threading
+import time
+import warnings
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.neural_network import MLPClassifier as SklearnClassifier
+from sklearn.neural_network import MLPRegressor as SklearnRegressor
+from sklearn.preprocessing import scale
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import available_backends
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+CORE_ONLY = [
+    name
+    for name, entry in ACTIVATIONS.items()
+    if not entry.outputs_only and entry.needs and name not in ("identity", "logistic", "tanh", "relu")
+]
+
+
+@pytest.fixture(scope="module")
+def iris():
+    X, y = load_iris(return_X_y=True)
+    return scale(X), y
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(MLPClassifier, SklearnClassifier), (MLPRegressor, SklearnRegressor)])
+def test_signature_is_that_of_scikit_learn_and_ours_is_keyword_only(ours, theirs):
+    own = inspect.signature(ours).parameters
+    for name, parameter in inspect.signature(theirs).parameters.items():
+        assert own[name].default == parameter.default
+        assert own[name].kind == parameter.kind
+    extras = [name for name in own if name not in inspect.signature(theirs).parameters]
+    assert extras == ["backend", "dtype", "n_threads"]
+    assert all(own[name].kind is inspect.Parameter.KEYWORD_ONLY for name in extras)
+
+
+@pytest.mark.parametrize("backend", available_backends())
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_every_backend_gives_the_same_model(backend, solver, iris):
+    X, y = iris
+    reference = SklearnClassifier((7, 5), solver=solver, max_iter=10, random_state=3).fit(X, y)
+    model = MLPClassifier((7, 5), solver=solver, max_iter=10, random_state=3, backend=backend).fit(X, y)
+    for ours, theirs in zip(model.coefs_ + model.intercepts_, reference.coefs_ + reference.intercepts_, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-8 * np.linalg.norm(theirs))
+
+
+def test_no_hidden_layer_is_logistic_regression():
+    X, y = load_breast_cancer(return_X_y=True)
+    X = scale(X)
+    alpha = 1.0
+    ours = MLPClassifier((), solver="lbfgs", alpha=alpha, tol=1e-9, max_iter=5000, random_state=0).fit(X, y)
+    theirs = LogisticRegression(C=1 / alpha, tol=1e-10, max_iter=5000).fit(X, y)
+    # L-BFGS stops where the loss does not change any more, within 0.1 % of the minimiser.
+    np.testing.assert_allclose(ours.coefs_[0].T, theirs.coef_, atol=5e-3)
+    np.testing.assert_allclose(ours.predict_proba(X), theirs.predict_proba(X), atol=2e-3)
+    assert ours.coefs_[0].shape == (X.shape[1], 1)
+
+
+def test_no_hidden_layer_is_linear_regression():
+    X, y = load_diabetes(return_X_y=True)
+    X, y = scale(X), scale(y)
+    ours = MLPRegressor(hidden_layer_sizes=(), solver="lbfgs", alpha=2.0, tol=1e-9, max_iter=5000, random_state=0)
+    theirs = Ridge(alpha=2.0).fit(X, y)
+    np.testing.assert_allclose(ours.fit(X, y).coefs_[0][:, 0], theirs.coef_, atol=5e-3)
+
+
+@pytest.mark.parametrize("activation", CORE_ONLY)
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_core_activations_by_name(activation, solver, iris):
+    X, y = iris
+    model = MLPClassifier(
+        (16,), activation=activation, solver=solver, max_iter=300, random_state=1, alpha=1e-3, learning_rate_init=0.01
+    )
+    assert model.fit(X, y).score(X, y) > 0.9
+    np.testing.assert_allclose(model.predict_proba(X).sum(axis=1), 1)
+
+
+def test_an_activation_without_gradient_is_refused_with_the_reason(iris):
+    model = MLPClassifier(activation="step")
+    with pytest.raises(ValueError, match="no gradient through the activation 'step'"):
+        model.fit(*iris)
+    assert not hasattr(model, "coefs_")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"backend": "fortran"}, "'backend' parameter"),
+        ({"dtype": "float16"}, "'dtype' parameter"),
+        ({"n_threads": 2}, "'n_threads' parameter"),
+        ({"activation": "softmax"}, "'activation' parameter"),
+    ],
+)
+def test_our_parameters_are_checked(parameters, message, iris):
+    with pytest.raises(ValueError, match=message):
+        MLPClassifier(**parameters).fit(*iris)
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("given", ["float64", "float32", "int64"])
+def test_dtype_holds_whatever_comes_in(solver, given, iris):
+    X, y = iris[0].round().astype(given), iris[1]
+    single = MLPClassifier((5,), solver=solver, dtype="float32", max_iter=5, random_state=0).fit(X, y)
+    assert {a.dtype for a in single.coefs_ + single.intercepts_} == {np.dtype("float32")}
+    assert single.predict_proba(X).dtype == np.float32
+    double = MLPClassifier((5,), solver=solver, dtype="float64", max_iter=5, random_state=0).fit(X, y)
+    assert {a.dtype for a in double.coefs_ + double.intercepts_} == {np.dtype("float64")}
+    assert double.predict_proba(X).dtype == np.float64
+    np.testing.assert_allclose(single.predict_proba(X), double.predict_proba(X), atol=1e-3)
+
+
+def test_dtype_float32_is_a_fit_on_rounded_data_bit_for_bit(iris):
+    X, y = iris
+    converted = MLPClassifier((5,), dtype="float32", max_iter=5, random_state=0).fit(X, y)
+    rounded = MLPClassifier((5,), max_iter=5, random_state=0).fit(X.astype("float32"), y)
+    for a, b in zip(converted.coefs_, rounded.coefs_, strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("model", "rows", "expected"),
+    [
+        ("float32", "float32", "float32"),
+        ("float32", "float64", "float64"),
+        ("float32", "int64", "float64"),
+        ("float32", "float16", "float32"),
+        ("float32", "bool", "float32"),
+        ("float64", "float32", "float64"),
+        ("float64", "int8", "float64"),
+    ],
+)
+def test_predictions_have_scikit_learns_dtype_and_values(model, rows, expected, iris):
+    X, y = iris
+    parameters = {"hidden_layer_sizes": (5,), "max_iter": 3, "random_state": 0}
+    ours = MLPClassifier(**parameters).fit(X.astype(model), y)
+    theirs = SklearnClassifier(**parameters).fit(X.astype(model), y)
+    given = (X > 0 if rows == "bool" else X).astype(rows)
+    assert ours.predict_proba(given).dtype == theirs.predict_proba(given).dtype == expected
+    np.testing.assert_allclose(ours.predict_proba(given), theirs.predict_proba(given), atol=1e-5)
+
+
+def test_predictions_of_integers_in_pieces(iris):
+    X, y = iris
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(X, y)
+    rows = np.random.RandomState(0).randint(-3, 3, (10_000, 4))
+    np.testing.assert_array_equal(model.predict_proba(rows), model.predict_proba(rows.astype(float)))
+
+
+@pytest.mark.c
+@pytest.mark.c_fma
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_same_bits_from_every_instruction_set(solver, dtype):
+    c = pytest.importorskip("fastmlp.backends.c")
+    X, y = load_digits(return_X_y=True)
+    X = (X / 16).astype(dtype)
+    isas = [c.ffi.string(c.lib.fm_isa_name(i)).decode() for i in (1, 2) if c.lib.fm_isa_supported(i)]
+    before = c.ffi.string(c.lib.fm_isa_name(c.lib.fm_isa())).decode()
+    results = []
+    try:
+        for isa in isas:
+            assert c.choose_isa(isa) == isa
+            model = MLPClassifier((30,), solver=solver, max_iter=4, early_stopping=True, random_state=0).fit(X, y)
+            whole = model.predict_proba(X)
+            for size in (1, 7, 16, 257):
+                parts = [model.predict_proba(X[i : i + size]) for i in range(0, 600, size)]
+                assert np.vstack(parts)[:600].tobytes() == whole[:600].tobytes()
+            curves = np.array([model.loss_curve_, model.validation_scores_])
+            results.append([a.tobytes() for a in (*model.coefs_, *model.intercepts_, curves, whole)])
+    finally:
+        c.choose_isa(before)
+    assert all(result == results[0] for result in results)
+
+
+def _state(model):
+    plain = {k: v for k, v in vars(model).items() if not isinstance(v, np.ndarray | list)}
+    return plain, pickle.dumps([a.copy() for a in model.coefs_ + model.intercepts_])
+
+
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_a_failed_fit_leaves_the_estimator_as_it_was(solver, warm_start):
+    X, y = load_diabetes(return_X_y=True)
+    X, y = scale(X), scale(y)
+    model = MLPRegressor(hidden_layer_sizes=(5,), solver=solver, max_iter=5, random_state=0, warm_start=warm_start)
+    model.fit(X, y)
+    before, predictions = _state(model), model.predict(X)
+    # All weights zero: scikit-learn checks it from 1.8 on; before, the mean over them fails.
+    failures = [((ValueError, ZeroDivisionError), y, np.zeros(len(y)))]
+    if solver != "lbfgs":  # whose line search steps back from infinity
+        failures += [(ValueError, 1e307 * y, None), (ZeroDivisionError, y, (np.arange(len(y)) == 0).astype(float))]
+    for error, targets, sample_weight in failures:
+        with np.errstate(all="ignore"), pytest.raises(error):
+            model.fit(X, targets, sample_weight=sample_weight)
+        assert _state(model)[1] == before[1]
+        assert _state(model)[0].keys() == before[0].keys()
+        np.testing.assert_array_equal(model.predict(X), predictions)
+    assert model.fit(X, y) is model
+
+
+@pytest.mark.parametrize("library", [MLPRegressor, SklearnRegressor])
+def test_partial_fit_that_ends_in_infinity_raises_as_scikit_learn_does(library):
+    X, y = load_diabetes(return_X_y=True)
+    model = library(hidden_layer_sizes=(5,), solver="sgd", random_state=0, learning_rate_init=1e200)
+    with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite parameter weights"):
+        model.partial_fit(X, 1e200 * y)
+    assert not all(np.isfinite(a).all() for a in model.coefs_)
+
+
+def test_a_fresh_fit_does_not_touch_arrays_that_the_user_holds(iris):
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris)
+    held = model.coefs_[0]
+    values = held.copy()
+    model.set_params(random_state=1).fit(*iris)
+    np.testing.assert_array_equal(held, values)
+    assert model.coefs_[0] is not held
+
+
+def test_pickle_is_plain_and_refuses_the_future(iris):
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris)
+    state = model.__getstate__()
+    assert "_weights" not in state
+    copy = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(copy.predict_proba(iris[0]), model.predict_proba(iris[0]))
+    copy.coefs_[0][:] = 0
+    assert not np.array_equal(copy.predict_proba(iris[0]), model.predict_proba(iris[0]))
+    with pytest.raises(ValueError, match="newer fastmlp"):
+        MLPClassifier().__setstate__({**state, "_fastmlp_state": 99})
+
+
+WORK = {
+    "one row a step": lambda: MLPClassifier((4,), solver="sgd", batch_size=1, **_ENDLESS).fit(*_XOR),
+    "full batch": lambda: MLPRegressor(hidden_layer_sizes=(32,), batch_size=len(_BIG[0]), **_ENDLESS).fit(*_BIG),
+    "lbfgs": lambda: MLPRegressor(hidden_layer_sizes=(32,), solver="lbfgs", tol=0, max_iter=10**6, max_fun=10**7).fit(
+        *_BIG
+    ),
+}
+_ENDLESS = {"max_iter": 10**7, "tol": 0, "n_iter_no_change": 10**7, "random_state": 0}
+_XOR = (np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), np.array([0, 1, 1, 0]))
+_BIG = (np.random.RandomState(0).rand(300_000, 8).astype("f4"), np.random.RandomState(1).rand(300_000).astype("f4"))
+
+
+@pytest.mark.parametrize("work", WORK)
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+def test_ctrl_c_comes_through(work, seed):
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(np.random.RandomState(seed).uniform(0.3, 0.6), interrupt)
+    timer.start()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            model = WORK[work]()
+        except KeyboardInterrupt:
+            model = None
+    latency = time.perf_counter() - sent[0]
+    timer.join()
+    # The promise is 100 ms; a loaded machine may be late by itself, and the NumPy backend stops between batches only.
+    slack = 0.5 if fastmlp.backends.get_backend().name == "c" else 30
+    assert latency < slack
+    if work == "lbfgs":
+        assert model is None
+    elif model is not None:
+        assert any("Training interrupted by user." in str(w.message) for w in caught)
+        assert all(np.isfinite(a).all() for a in model.coefs_)
+
+
+@pytest.mark.parametrize("n_features", [784, 8])
+@pytest.mark.c
+@pytest.mark.skipif(sys.platform != "linux", reason="reads Linux's accounting of memory")
+def test_fit_needs_little_memory_beside_the_data(n_features):
+    n_bytes = 2**27
+    script = f"""
+import resource, warnings
+import numpy as np
+from fastmlp import MLPClassifier
+warnings.simplefilter("ignore")
+n = {n_bytes} // 4 // {n_features}
+X, y = np.ones((n, {n_features}), np.float32), np.arange(n) % 10
+clf = MLPClassifier((8,), max_iter=1, batch_size=256, random_state=0)
+clf.fit(X[:1000], y[:1000])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+clf.fit(X, y)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, n)
+"""
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    extra, n = map(int, run.stdout.split())
+    # Codes and order take 8 bytes a row; the allowance is for what the allocator rounds up.
+    assert extra < 24 * n + 0.05 * n_bytes + 2**24
+
+
+def test_rows_are_not_copied(iris, monkeypatch):
+    seen = []
+    backend = fastmlp.backends.get_backend()
+    trainer = type(backend).trainer
+    monkeypatch.setattr(
+        type(backend),
+        "trainer",
+        lambda self, spec, params, data, plan: seen.append(data.X) or trainer(self, spec, params, data, plan),
+    )
+    X = np.ascontiguousarray(iris[0])
+    MLPClassifier((5,), max_iter=1, early_stopping=True).fit(X, iris[1])
+    assert seen[0] is X
+
+
+def test_patch_and_unpatch():
+    import sklearn.neural_network as module
+
+    theirs = module.MLPClassifier
+    fastmlp.patch_sklearn()
+    fastmlp.patch_sklearn()
+    assert module.MLPClassifier is MLPClassifier
+    assert module.MLPRegressor is MLPRegressor
+    fastmlp.unpatch_sklearn()
+    assert module.MLPClassifier is theirs
+    fastmlp.unpatch_sklearn()
+    assert module.MLPClassifier is theirs
+
+
+def test_patched_script(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import sys\nfrom sklearn.neural_network import MLPClassifier\nimport helper\n"
+        "print(MLPClassifier.__module__, sys.argv, helper.name, __name__)\n"
+        "import fastmlp\nfastmlp.unpatch_sklearn()\nimport sklearn.neural_network as m\n"
+        "print(m.MLPClassifier.__module__)\n"
+    )
+    (tmp_path / "helper.py").write_text("name = 'helped'\n")
+    run = subprocess.run(
+        [sys.executable, "-m", "fastmlp.patch", str(script), "-x", "1"], capture_output=True, text=True, check=True
+    )
+    first, second = run.stdout.splitlines()
+    assert first == f"fastmlp.estimators {[str(script), '-x', '1']} helped __main__"
+    assert second.startswith("sklearn.")
+
+
+@pytest.mark.parametrize("arguments", [[], ["no_such_script.py"], ["-h"]])
+def test_patched_script_wrong_arguments(arguments):
+    run = subprocess.run([sys.executable, "-m", "fastmlp.patch", *arguments], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "fastmlp.patch" in run.stderr
+    assert "Traceback" not in run.stderr
