@@ -59,10 +59,13 @@ def test_the_readme_names_the_two_commands():
     assert commands == ["pip install . && python -m fastmlp", 'pip install ".[test]" && pytest']
 
 
-def test_the_example_runs():
-    (example,) = code_blocks("python")
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_the_examples_run():
+    estimators, network = code_blocks("python")
     names = {}
-    exec(compile(example, "README.md", "exec"), names)
+    exec(compile(estimators, "README.md", "exec"), names)
+    assert names["clf"].score(names["X_test"], names["y_test"]) > 0.95
+    exec(compile(network, "README.md", "exec"), names)
     assert (names["net"].forward(names["X"]).round() == names["Y"]).all()
     assert names["losses"][-1] < 0.1 * names["losses"][0]
 
