@@ -294,8 +294,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
         X = check_csr(X, dtype) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
         hard = targets.ndim == 1 or targets.dtype == bool
-        if targets.dtype != np.int32:
-            targets = np.ascontiguousarray(targets.reshape(len(targets), -1), dtype=dtype)
+        if targets.ndim == 2:
+            targets = np.ascontiguousarray(targets, dtype=dtype)
         if sample_weight is not None:
             sample_weight = np.ascontiguousarray(sample_weight, dtype=dtype)
         return Data(X, targets, sample_weight, hard)
