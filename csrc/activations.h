@@ -134,16 +134,16 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
 /* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), number of parameters.
  * softmax, which is not element-wise, follows the list's last entry. */
 #ifndef FM_ACTIVATIONS
-#define FM_ACTIVATIONS(X)      \
-    X(identity, OUTPUT, 0)     \
-    X(linear, OUTPUT, 2)       \
-    X(step, NOTHING, 0)        \
-    X(logistic, OUTPUT, 0)     \
-    X(tanh, OUTPUT, 0)         \
-    X(relu, OUTPUT, 0)         \
-    X(leaky_relu, OUTPUT, 1)   \
-    X(gelu, PREACTIVATION, 0)  \
-    X(silu, PREACTIVATION, 0)  \
+#define FM_ACTIVATIONS(X)     \
+    X(identity, OUTPUT, 0)    \
+    X(linear, OUTPUT, 2)      \
+    X(step, NOTHING, 0)       \
+    X(logistic, OUTPUT, 0)    \
+    X(tanh, OUTPUT, 0)        \
+    X(relu, OUTPUT, 0)        \
+    X(leaky_relu, OUTPUT, 1)  \
+    X(gelu, PREACTIVATION, 0) \
+    X(silu, PREACTIVATION, 0) \
     X(exp, OUTPUT, 0)
 
 #define FM_ENTRY(name, needs, n_params) FM_ACTIVATION_##name,

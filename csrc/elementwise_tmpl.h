@@ -33,18 +33,18 @@ FM_INLINE void K(map_multiply)(int64_t n, const REAL *v, REAL *delta, const doub
     }
 }
 
-#define FM_VALUE_KERNEL(name, n_params)                                                                            \
+#define FM_VALUE_KERNEL(name, n_params)                                                                             \
     static void K(name##_value_array)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw) \
-    {                                                                                                              \
-        (void)draw;                                                                                                \
-        K(map)(n, z, a, params, n_params, K(name##_value));                                                        \
+    {                                                                                                               \
+        (void)draw;                                                                                                 \
+        K(map)(n, z, a, params, n_params, K(name##_value));                                                         \
     }
-#define FM_DERIVATIVE_KERNEL(name, n_params)                                                                   \
-    static void K(name##_derivative_array)(int64_t n, const void *v, void *delta, const double *params,        \
-                                           const fm_draw *draw)                                                \
-    {                                                                                                          \
-        (void)draw;                                                                                            \
-        K(map_multiply)(n, v, delta, params, n_params, K(name##_derivative));                                  \
+#define FM_DERIVATIVE_KERNEL(name, n_params)                                                            \
+    static void K(name##_derivative_array)(int64_t n, const void *v, void *delta, const double *params, \
+                                           const fm_draw *draw)                                         \
+    {                                                                                                   \
+        (void)draw;                                                                                     \
+        K(map_multiply)(n, v, delta, params, n_params, K(name##_derivative));                           \
     }
 #define FM_KERNELS_OUTPUT(name, n_params) FM_VALUE_KERNEL(name, n_params) FM_DERIVATIVE_KERNEL(name, n_params)
 #define FM_KERNELS_PREACTIVATION(name, n_params) FM_KERNELS_OUTPUT(name, n_params)
@@ -84,11 +84,11 @@ FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, do
     }
 }
 
-#define FM_ENTRY(name, moments)                                                                                  \
+#define FM_ENTRY(name, moments)                                                                                   \
     static void K(name##_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale, \
-                                 const double *p)                                                                \
-    {                                                                                                            \
-        K(update)(n, w, g, m, v, alpha, scale, p, K(name##_step));                                               \
+                                 const double *p)                                                                 \
+    {                                                                                                             \
+        K(update)(n, w, g, m, v, alpha, scale, p, K(name##_step));                                                \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
@@ -148,16 +148,13 @@ static int K(finite)(int64_t n, const void *x_)
     return 1;
 }
 
-#define FM_VMATH_KERNEL(name)                                                         \
-    FM_INLINE V(t) K(name##_unary)(V(t) x, const V(t) * p)                            \
-    {                                                                                 \
-        (void)p;                                                                      \
-        return K(name)(x);                                                            \
-    }                                                                                 \
-    static void K(name##_array)(int64_t n, const void *x, void *out)                  \
-    {                                                                                 \
-        K(map)(n, x, out, NULL, 0, K(name##_unary));                                  \
-    }
+#define FM_VMATH_KERNEL(name)                              \
+    FM_INLINE V(t) K(name##_unary)(V(t) x, const V(t) * p) \
+    {                                                      \
+        (void)p;                                           \
+        return K(name)(x);                                 \
+    }                                                      \
+    static void K(name##_array)(int64_t n, const void *x, void *out) { K(map)(n, x, out, NULL, 0, K(name##_unary)); }
 FM_VMATH_KERNEL(vexp)
 FM_VMATH_KERNEL(vexpm1)
 FM_VMATH_KERNEL(vlog1p)

@@ -17,21 +17,21 @@ enum { FM_NEEDS_OUTPUT = 0, FM_NEEDS_PREACTIVATION = 1, FM_NEEDS_NOTHING = 2 };
 
 typedef enum fm_status {
     FM_OK = 0,
-    FM_PAUSED = 1,             /* not finished: call again to go on */
+    FM_PAUSED = 1, /* not finished: call again to go on */
     FM_BAD_ARGUMENT = 2,
     FM_SMALL_WORKSPACE = 3,
     FM_NOT_DIFFERENTIABLE = 4, /* a gradient through an activation that has none */
-    FM_ZERO_WEIGHT = 5         /* the sample weights of a batch sum to zero */
+    FM_ZERO_WEIGHT = 5 /* the sample weights of a batch sum to zero */
 } fm_status;
 
 /* A network; its parameters are one vector: the coefs (fan_in, fan_out) of all layers, then the intercepts. */
 typedef struct fm_network {
     int dtype;
     int loss;
-    int canonical;                   /* delta of the outputs is output - target */
+    int canonical; /* delta of the outputs is output - target */
     int n_layers;
-    const int64_t *units;            /* n_layers + 1 widths */
-    const int *activations;          /* n_layers indices into the list */
+    const int64_t *units; /* n_layers + 1 widths */
+    const int *activations; /* n_layers indices into the list */
     const double *activation_params; /* (n_layers, 4) */
 } fm_network;
 
@@ -70,18 +70,18 @@ typedef struct fm_training {
     const double *hyper; /* the solver's hyperparameters, in its order */
     double alpha;
     int64_t batch_size;
-    int64_t t;           /* steps taken so far */
-    void *grad;          /* scratch with the layout of the parameters */
-    void *moments[2];    /* layout of the parameters; NULL where the solver has fewer */
-    int32_t *index;      /* the rows of an epoch in order, shuffled in place; NULL: all rows as they lie */
+    int64_t t; /* steps taken so far */
+    void *grad; /* scratch with the layout of the parameters */
+    void *moments[2]; /* layout of the parameters; NULL where the solver has fewer */
+    int32_t *index; /* the rows of an epoch in order, shuffled in place; NULL: all rows as they lie */
     int64_t n_index;
-    void *bitgen;        /* NumPy's bitgen_t, for the shuffle */
-    uint64_t key;        /* of counter-based random numbers */
+    void *bitgen; /* NumPy's bitgen_t, for the shuffle */
+    uint64_t key; /* of counter-based random numbers */
     int64_t n_epochs;
     double *data_losses, *l2_losses; /* out (n_epochs): means over the batches, weighted by their rows */
-    int64_t epoch, row, batch_row;   /* cursor */
-    double loss_sum, weight_sum;     /* of the step under way */
-    double epoch_data, epoch_l2;     /* of the epoch under way */
+    int64_t epoch, row, batch_row; /* cursor */
+    double loss_sum, weight_sum; /* of the step under way */
+    double epoch_data, epoch_l2; /* of the epoch under way */
 } fm_training;
 
 /* Choose kernels: the best that processor, compiler and cap ("avx512", "avx2", "scalar" or NULL) allow. Returns the

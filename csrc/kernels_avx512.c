@@ -7,10 +7,7 @@
 
 #include "kernels_isa.h"
 
-const fm_kernels *fm_kernels_avx512(int dtype)
-{
-    return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64);
-}
+const fm_kernels *fm_kernels_avx512(int dtype) { return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64); }
 #else
 const fm_kernels *fm_kernels_avx512(int dtype)
 {

@@ -6,7 +6,4 @@
 
 #include "kernels_isa.h"
 
-const fm_kernels *fm_kernels_scalar(int dtype)
-{
-    return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64);
-}
+const fm_kernels *fm_kernels_scalar(int dtype) { return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64); }

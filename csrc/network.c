@@ -231,9 +231,9 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, int6
         draw->layer = l - 1;
         draw->ld = below->ld;
     }
-    k->activations[below->activation].derivative(
-        rows * below->ld, below->needs == FM_NEEDS_PREACTIVATION ? below->z : below->a, out, below->activation_params,
-        draw);
+    k->activations[below->activation].derivative(rows * below->ld,
+                                                 below->needs == FM_NEEDS_PREACTIVATION ? below->z : below->a, out,
+                                                 below->activation_params, draw);
 }
 
 /* Loss of the outputs and, unless delta is NULL, the delta of the output layer. */
@@ -263,9 +263,9 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
     *loss_sum = o.loss_sum;
     *weight_sum = o.weight_sum;
     if (delta && !o.canonical && !o.softmax)
-        c->kernels->activations[last->activation].derivative(
-            b->rows * last->ld, last->needs == FM_NEEDS_PREACTIVATION ? last->z : last->a, delta,
-            last->activation_params, draw);
+        c->kernels->activations[last->activation].derivative(b->rows * last->ld,
+                                                             last->needs == FM_NEEDS_PREACTIVATION ? last->z : last->a,
+                                                             delta, last->activation_params, draw);
 }
 
 int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, char *grad, int first,

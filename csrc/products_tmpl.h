@@ -55,23 +55,22 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     }
 }
 
-#define FM_TILE(rows, vectors, kind, transposed)                      \
-    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) \
-    {                                                                 \
-        K(run_tile)(rows, vectors, transposed, t);                    \
-    }
+#define FM_TILE(rows, vectors, kind, transposed) \
+    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) { K(run_tile)(rows, vectors, transposed, t); }
 #define FM_TILE_WIDTHS(rows, kind, transposed) \
     FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed) FM_TILE(rows, 3, kind, transposed)
 #if FM_TILE_ROWS == 8
-#define FM_TILE_HEIGHTS(X, ...) \
-    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) \
-    X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define FM_TILE_HEIGHTS(X, ...)                                                                                 \
+    X(1, __VA_ARGS__)                                                                                           \
+    X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) \
+        X(8, __VA_ARGS__)
 #else
 #define FM_TILE_HEIGHTS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #endif
-#define FM_ROW_WIDTHS(kind, transposed)                                                              \
-    FM_TILE(1, 4, kind, transposed) FM_TILE(1, 5, kind, transposed) FM_TILE(1, 6, kind, transposed) \
-    FM_TILE(1, 7, kind, transposed) FM_TILE(1, 8, kind, transposed)
+#define FM_ROW_WIDTHS(kind, transposed)                                                             \
+    FM_TILE(1, 4, kind, transposed)                                                                 \
+    FM_TILE(1, 5, kind, transposed) FM_TILE(1, 6, kind, transposed) FM_TILE(1, 7, kind, transposed) \
+        FM_TILE(1, 8, kind, transposed)
 
 FM_TILE_HEIGHTS(FM_TILE_WIDTHS, plain, 0)
 FM_ROW_WIDTHS(plain, 0)
@@ -83,13 +82,20 @@ typedef void (*K(tile_function))(const K(tile) *);
 #define FM_TILE_ENTRY(rows, kind) \
     {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2), K(tile_##kind##_##rows##_3)},
 /* Indexed by the numbers of rows and vectors. */
-static const K(tile_function) K(plain_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {
-    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, plain)};
-static const K(tile_function) K(transposed_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {
-    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, transposed)};
-#define FM_ROW_ENTRIES(kind)                                                                         \
-    {NULL, K(tile_##kind##_1_1), K(tile_##kind##_1_2), K(tile_##kind##_1_3), K(tile_##kind##_1_4),         \
-     K(tile_##kind##_1_5), K(tile_##kind##_1_6), K(tile_##kind##_1_7), K(tile_##kind##_1_8)}
+static const K(tile_function)
+    K(plain_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, plain)};
+static const K(tile_function)
+    K(transposed_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, transposed)};
+#define FM_ROW_ENTRIES(kind) \
+    {NULL,                   \
+     K(tile_##kind##_1_1),   \
+     K(tile_##kind##_1_2),   \
+     K(tile_##kind##_1_3),   \
+     K(tile_##kind##_1_4),   \
+     K(tile_##kind##_1_5),   \
+     K(tile_##kind##_1_6),   \
+     K(tile_##kind##_1_7),   \
+     K(tile_##kind##_1_8)}
 static const K(tile_function) K(plain_rows)[FM_ROW_VECTORS + 1] = FM_ROW_ENTRIES(plain);
 static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_ENTRIES(transposed);
 
@@ -138,11 +144,11 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
     K(tiles)(m, n, 0, t);
 }
 
-static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd, void *g,
-                     int accumulate)
+static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
+                     void *g, int accumulate)
 {
-    const K(tile) t = {
-        .a = a, .b = d, .c = g, .lda = lda, .ldb = ldd, .ldc = n, .depth = rows, .accumulate = accumulate};
+    const K(tile)
+        t = {.a = a, .b = d, .c = g, .lda = lda, .ldb = ldd, .ldc = n, .depth = rows, .accumulate = accumulate};
     K(tiles)(m, n, 1, t);
 }
 

@@ -6,10 +6,7 @@
 
 #ifdef FM_REAL_BITS
 
-static inline V(t) K(flush)(V(t) x)
-{
-    return V(select)(V(lt)(V(abs)(x), V(set1)(FM_SMALLEST_NORMAL)), V(zero)(), x);
-}
+static inline V(t) K(flush)(V(t) x) { return V(select)(V(lt)(V(abs)(x), V(set1)(FM_SMALLEST_NORMAL)), V(zero)(), x); }
 
 /* velocity = momentum * velocity - rate * g; w += velocity, or with Nesterov's momentum
  * w += momentum * velocity - rate * g (Sutskever et al. 2013, eq. 3 and 4, as scikit-learn writes it). */

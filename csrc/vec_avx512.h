@@ -31,10 +31,7 @@ typedef __m512 vf_t;
 typedef __m512i vf_int;
 typedef __mmask16 vf_mask;
 
-static inline vf_mask vf_first(int64_t n)
-{
-    return n >= 16 ? (vf_mask)0xffff : (vf_mask)((1u << n) - 1u);
-}
+static inline vf_mask vf_first(int64_t n) { return n >= 16 ? (vf_mask)0xffff : (vf_mask)((1u << n) - 1u); }
 static inline vf_t vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf_t v) { _mm512_storeu_ps(p, v); }
 static inline vf_t vf_load_first(const float *p, vf_mask m) { return _mm512_maskz_loadu_ps(m, p); }
@@ -84,10 +81,7 @@ typedef __m512d vd_t;
 typedef __m512i vd_int;
 typedef __mmask8 vd_mask;
 
-static inline vd_mask vd_first(int64_t n)
-{
-    return n >= 8 ? (vd_mask)0xff : (vd_mask)((1u << n) - 1u);
-}
+static inline vd_mask vd_first(int64_t n) { return n >= 8 ? (vd_mask)0xff : (vd_mask)((1u << n) - 1u); }
 static inline vd_t vd_load(const double *p) { return _mm512_loadu_pd(p); }
 static inline void vd_store(double *p, vd_t v) { _mm512_storeu_pd(p, v); }
 static inline vd_t vd_load_first(const double *p, vd_mask m) { return _mm512_maskz_loadu_pd(m, p); }
