@@ -100,20 +100,27 @@ def test_separate_networks(make_problem):
 
 
 def test_one_network_many_readers(make_problem, dtype):
-    for units, csr in (([6, 40, 3], False), ([6, 300, 300, 3], False), ([6, 40, 3], True)):
+    # Workspaces off the stack and on it; on it also wide layers, in which one row keeps a thread busy for a while.
+    for units, csr, sizes in (
+        ([6, 40, 3], False, (1, 3, 64, 1000)),
+        ([6, 40, 3], True, (1, 3, 64, 1000)),
+        ([6, 300, 300, 3], False, (1, 3, 64, 1000)),
+        ([400, 400, 400, 400, 400, 3], False, (1,)),
+    ):
         problem = make_problem(units, "gelu", ("log_loss", "softmax"), dtype, n_rows=1000, csr=csr)
         forward, X = get_backend("c").forward, problem.data.X
         expected = forward(problem.spec, problem.params, X)
 
-        def read(first, problem=problem, X=X, forward=forward):
-            # Workspaces of one row, of a few, and of all rows: on the stack and off it.
-            sizes = itertools.cycle((1, 3, 64, 1000))
-            return [forward(problem.spec, problem.params, X[first : first + next(sizes)]) for _ in range(40)]
+        def read(first, problem=problem, sizes=sizes, X=X, forward=forward):
+            return [
+                forward(problem.spec, problem.params, X[first : first + n])
+                for n in itertools.islice(itertools.cycle(sizes), 60)
+            ]
 
         results = at_once([lambda first=first: read(first) for first in range(N_THREADS)])
         for first, result in enumerate(results):
             for rows in result:
-                np.testing.assert_array_equal(rows, expected[first : first + len(rows)])
+                assert_same_bits([[rows]], [[expected[first : first + len(rows)]]])
 
 
 def test_one_generator_shared_by_two_trainers_is_locked(make_problem):

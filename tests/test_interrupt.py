@@ -24,8 +24,9 @@ pytestmark = pytest.mark.c
 
 ffi, lib = c.ffi, c.lib
 ISAS = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
-ALLOWED = 0.25
-"""Seconds until an interrupt arrives. The promise is 0.1; machines that run tests have other things to do as well."""
+ALLOWED = 0.1
+"""Seconds of this process until an interrupt arrives; others may make it wait longer."""
+ALLOWED_ON_THE_CLOCK = 1.0
 
 
 @pytest.fixture(params=ISAS)
@@ -56,28 +57,38 @@ class Interrupt:
 
     def __init__(self, after: float) -> None:
         self._sent = None
-        self._thread = threading.Timer(after, self._send)
+        self._timer = threading.Timer(after, self._send)
 
     def _send(self) -> None:
-        self._sent = time.perf_counter()
+        self._sent = time.perf_counter(), time.process_time()
         os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager
-    def expected(self):
-        """Expect the interrupt in the block; report and check how long it was under way."""
-        arrived = None
-        self._thread.start()
+    def sent(self):
+        """Send it while the block runs, not later."""
+        self._timer.start()
         try:
             yield
-        except KeyboardInterrupt:
-            arrived = time.perf_counter()
         finally:
-            self._thread.cancel()
-            self._thread.join()
+            self._timer.cancel()
+            self._timer.join()
+
+    @contextmanager
+    def expected(self):
+        """Expect it in the block; report and check how long it was under way."""
+        arrived = None
+        with self.sent():
+            try:
+                yield
+            except KeyboardInterrupt:
+                arrived = time.perf_counter(), time.process_time()
         assert arrived is not None, "no interrupt arrived"
-        seconds = arrived - self._sent
-        print(f"the interrupt arrived after {1000 * seconds:.1f} ms")
-        assert seconds < ALLOWED
+        on_the_clock, of_the_process = (after - before for after, before in zip(arrived, self._sent, strict=True))
+        print(
+            f"the interrupt arrived after {1000 * on_the_clock:.1f} ms, {1000 * of_the_process:.1f} ms of this process"
+        )
+        assert of_the_process < ALLOWED
+        assert on_the_clock < ALLOWED_ON_THE_CLOCK
 
 
 @pytest.fixture(scope="module")
@@ -193,8 +204,7 @@ def test_fit_keeps_the_last_whole_step_and_warns(many_rows):
     X, Y = many_rows
     net = Network([8, 64, 1], dtype="float32", random_state=0, backend="c")
     before = net.get_parameters()
-    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-    with pytest.warns(UserWarning, match=r"Training interrupted by user\."):
+    with Interrupt(0.5).sent(), pytest.warns(UserWarning, match=r"Training interrupted by user\."):
         curve = net.fit(X, Y, batch_size=len(X), epochs=100, random_state=1)
     after = net.get_parameters()
     # The steps whose losses were lost with the interrupt are not known, but they are few.

@@ -1,0 +1,264 @@
+"""Errors of `parity.defects`, planted in fastmlp itself: context managers that patch its Python while they are open.
+
+Errors of arithmetic are planted in the NumPy backend, which every other backend is compared with elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import numpy as np
+
+import fastmlp
+from fastmlp import _base, _labels, _stochastic, _weights, estimators, losses
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import numpy_
+from fastmlp.solvers import SOLVERS
+
+PLANTED: dict[str, Callable[[], AbstractContextManager[None]]] = {}
+
+
+def _planted(*patches: Callable[[], Any]) -> Callable[[], AbstractContextManager[None]]:
+    @contextmanager
+    def open_all() -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.enter_context(fastmlp.config_context(backend="numpy"))
+            for make in patches:
+                stack.enter_context(make())
+            yield
+
+    return open_all
+
+
+def _wrap(name: str, owner: Any, attribute: str) -> Callable[[Callable], Callable]:
+    """Register the defect that replaces a function by one that gets the old one as its first argument."""
+
+    def decorate(function: Callable) -> Callable:
+        old = getattr(owner, attribute)
+
+        def new(*args: Any, **kwargs: Any) -> Any:
+            return function(old, *args, **kwargs)
+
+        PLANTED[name] = _planted(lambda: patch.object(owner, attribute, new))
+        return function
+
+    return decorate
+
+
+def _entry(name: str, registry: dict[str, Any], key: str, **changes: Any) -> None:
+    PLANTED[name] = _planted(lambda: patch.dict(registry, {key: replace(registry[key], **changes)}))
+
+
+def _adam(step: Callable[..., float], root: Callable[..., np.ndarray]) -> Callable[..., None]:
+    def update(params, grads, moments, t, *, learning_rate, beta_1, beta_2, epsilon):
+        m, v = moments
+        m[:] = beta_1 * m + (1 - beta_1) * grads
+        v[:] = beta_2 * v + (1 - beta_2) * grads**2
+        params -= learning_rate * step(beta_1, beta_2, t) * m / root(v, epsilon)
+
+    return update
+
+
+def _corrected(b1: float, b2: float, t: int) -> float:
+    return np.sqrt(1 - b2**t) / (1 - b1**t)
+
+
+def _plain_root(v: np.ndarray, epsilon: float) -> np.ndarray:
+    return np.sqrt(v) + epsilon
+
+
+_entry("epsilon_inside_the_root", SOLVERS, "adam", update=_adam(_corrected, lambda v, eps: np.sqrt(v + eps)))
+_entry("adam_without_bias_correction", SOLVERS, "adam", update=_adam(lambda b1, b2, t: 1.0, _plain_root))
+_entry(
+    "adam_corrects_the_first_moment_only",
+    SOLVERS,
+    "adam",
+    update=_adam(lambda b1, b2, t: 1 / (1 - b1**t), _plain_root),
+)
+_sgd = SOLVERS["sgd"].update
+_entry("nesterov_ignored", SOLVERS, "sgd", update=lambda *args, **hyper: _sgd(*args, **{**hyper, "nesterov": False}))
+_entry("relu_derivative_at_zero", ACTIVATIONS, "relu", derivative=lambda a: (a >= 0).astype(a.dtype))
+PLANTED["clip_missing"] = _planted(lambda: patch.object(losses, "_clip_probabilities", lambda p: p))
+
+
+@_wrap("l2_on_biases", numpy_.NumpyBackend, "loss_grad")
+def _l2_on_biases(old, self, spec, params, data, alpha, grad):
+    parts = old(self, spec, params, data, alpha, grad)
+    n = spec.layout.n_coefs
+    grad[n:] += alpha * params[n:] / parts.weight
+    return parts
+
+
+@_wrap("l2_gradient_undivided", numpy_.NumpyBackend, "loss_grad")
+def _l2_undivided(old, self, spec, params, data, alpha, grad):
+    parts = old(self, spec, params, data, alpha, grad)
+    n = spec.layout.n_coefs
+    grad[:n] += alpha * params[:n] * (1 - 1 / parts.weight)
+    return parts
+
+
+@_wrap("l2_missing_in_loss", numpy_.NumpyBackend, "loss_grad")
+def _l2_missing(old, *args):
+    return old(*args)._replace(l2=0.0)
+
+
+@_wrap("l2_doubled_in_loss", numpy_.NumpyBackend, "loss_grad")
+def _l2_doubled(old, *args):
+    parts = old(*args)
+    return parts._replace(l2=2 * parts.l2)
+
+
+@_wrap("multi_output_gradient_averaged", numpy_.NumpyBackend, "loss_grad")
+def _gradient_averaged(old, self, spec, params, data, alpha, grad):
+    parts = old(self, spec, params, data, alpha, grad)
+    if spec.loss == "squared_error":
+        grad /= spec.units[-1]
+    return parts
+
+
+@_wrap("last_batch_unweighted", numpy_.NumpyTrainer, "run")
+def _last_batch_unweighted(old, self, n_epochs):
+    means, step = [], self._step
+
+    def noting_step(batch):
+        parts = step(batch)
+        means.append(parts.data / parts.weight)
+        return parts
+
+    with patch.object(self, "_step", noting_step):
+        found = old(self, n_epochs)
+    return found._replace(data=np.array(means).reshape(n_epochs, -1).mean(axis=1))
+
+
+@_wrap("shuffle_not_cumulative", numpy_.NumpyTrainer, "run")
+def _shuffle_not_cumulative(old, self, n_epochs):
+    self.rows.sort()
+    return old(self, n_epochs)
+
+
+@_wrap("shuffle_drawn_when_off", numpy_.NumpyTrainer, "run")
+def _shuffle_drawn(old, self, n_epochs):
+    if not self.plan.shuffle:
+        self.plan.random_state.shuffle(self.rows.copy())
+    return old(self, n_epochs)
+
+
+@_wrap("t_in_epochs", _stochastic, "_epoch_ends")
+def _t_in_epochs(old, estimator, weights, n_samples, *rest):
+    return old(estimator, weights, 1, *rest)
+
+
+@_wrap("stops_at_equality", _stochastic, "_epoch_ends")
+def _stops_at_equality(old, estimator, *rest):
+    allowed = estimator.n_iter_no_change
+    estimator.n_iter_no_change = allowed - 1
+    try:
+        return old(estimator, *rest)
+    finally:
+        estimator.n_iter_no_change = allowed
+
+
+@_wrap("invscaling_without_one", _stochastic.Optimizer, "iteration_ends")
+def _invscaling_without_one(old, self, time_step):
+    return old(self, time_step - 1)
+
+
+@_wrap("adaptive_halves", _stochastic.Optimizer, "trigger_stopping")
+def _adaptive_halves(old, self, message, verbose):
+    stopping = old(self, message, verbose)
+    if not stopping:
+        self.learning_rate *= 2.5
+    return stopping
+
+
+@_wrap("equal_loss_is_no_improvement", _stochastic, "_note_loss")
+def _equal_loss(old, estimator, loss):
+    estimator._no_improvement_count = (
+        estimator._no_improvement_count + 1 if loss >= estimator.best_loss_ - estimator.tol else 0
+    )
+    estimator.best_loss_ = min(estimator.best_loss_, loss)
+
+
+@_wrap("best_loss_needs_tol", _stochastic, "_note_loss")
+def _best_loss_needs_tol(old, estimator, loss):
+    best = estimator.best_loss_
+    old(estimator, loss)
+    if loss > best - estimator.tol:
+        estimator.best_loss_ = best
+
+
+@_wrap("last_best_wins", _stochastic, "_note_score")
+def _last_best_wins(old, estimator, weights, score):
+    equal = score == estimator.best_validation_score_
+    old(estimator, weights, score)
+    if equal:
+        estimator._keep_best(weights.copy())
+
+
+@_wrap("warm_start_keeps_the_solver", _stochastic, "Optimizer")
+def _keeps_the_solver(old, estimator, weights):
+    return getattr(estimator, "_optimizer", None) or old(estimator, weights)
+
+
+@_wrap("partial_fit_builds_a_solver", _base.BaseMLP, "_fit")
+def _builds_a_solver(old, self, X, y, sample_weight=None, incremental=False):
+    if incremental:
+        self.__dict__.pop("_optimizer", None)
+    return old(self, X, y, sample_weight, incremental)
+
+
+@_wrap("logistic_bound", _base, "draw_parameters")
+def _logistic_bound(old, spec, factors, random_state, params):
+    return old(spec, [6.0] * len(factors), random_state, params)
+
+
+@_wrap("weights_normalised", _base, "_check_sample_weight")
+def _weights_normalised(old, *args, **kwargs):
+    weights = old(*args, **kwargs)
+    return weights / weights.mean()
+
+
+@_wrap("float32_in_double", _base.BaseMLP, "_working_dtype")
+def _float32_in_double(old, self, data_dtype):
+    return np.dtype(np.float64)
+
+
+@_wrap("multi_output_loss_summed", estimators.MLPRegressor, "_loss_scale")
+def _loss_summed(old, self):
+    return 1.0
+
+
+@_wrap("multiclass_split_stratified", estimators.MLPClassifier, "_stratified_by")
+def _stratified(old, self, data):
+    return data.targets if data.targets.ndim == 1 else None
+
+
+@_wrap("binary_split_plain", estimators.MLPClassifier, "_stratified_by")
+def _plain_split(old, self, data):
+    return None
+
+
+@_wrap("score_unweighted", estimators.MLPClassifier, "_validation_score")
+def _score_unweighted(old, self, backend, spec, weights, part):
+    return old(self, backend, spec, weights, replace(part, sample_weight=None))
+
+
+@_wrap("half_is_positive", _labels, "predict_labels")
+def _half_is_positive(old, binarizer, outputs):
+    return old(binarizer, np.where(outputs == 0.5, 0.75, outputs))
+
+
+@_wrap("trains_copies", _weights.Weights, "write_to")
+def _trains_copies(old, self, coefs, intercepts):
+    return None
+
+
+@_wrap("pickles_lose_the_solver", _base.BaseMLP, "__getstate__")
+def _lose_the_solver(old, self):
+    state = old(self)
+    state.pop("_optimizer", None)
+    return state
