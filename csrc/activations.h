@@ -60,7 +60,7 @@ static inline V(t) K(relu_value)(V(t) z, const V(t) * p)
     (void)p;
     return V(max)(V(zero)(), z);
 }
-/* 0 at 0, by convention; NaN stays NaN. */
+/* 0 at 0, by convention. (1 where a is NaN: delta is NaN already.) */
 static inline V(t) K(relu_derivative)(V(t) a, const V(t) * p)
 {
     (void)p;

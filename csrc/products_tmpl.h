@@ -60,17 +60,17 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 #define FM_TILE_WIDTHS(rows, kind, transposed) \
     FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed) FM_TILE(rows, 3, kind, transposed)
 #if FM_TILE_ROWS == 8
-#define FM_TILE_HEIGHTS(X, ...)                                                                                 \
-    X(1, __VA_ARGS__)                                                                                           \
-    X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) \
-        X(8, __VA_ARGS__)
+#define FM_TILE_HEIGHTS(X, ...) \
+    X(1, __VA_ARGS__)           \
+    X(2, __VA_ARGS__)           \
+    X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
 #else
 #define FM_TILE_HEIGHTS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #endif
-#define FM_ROW_WIDTHS(kind, transposed)                                                             \
-    FM_TILE(1, 4, kind, transposed)                                                                 \
-    FM_TILE(1, 5, kind, transposed) FM_TILE(1, 6, kind, transposed) FM_TILE(1, 7, kind, transposed) \
-        FM_TILE(1, 8, kind, transposed)
+#define FM_ROW_WIDTHS(kind, transposed) \
+    FM_TILE(1, 4, kind, transposed)     \
+    FM_TILE(1, 5, kind, transposed)     \
+    FM_TILE(1, 6, kind, transposed) FM_TILE(1, 7, kind, transposed) FM_TILE(1, 8, kind, transposed)
 
 FM_TILE_HEIGHTS(FM_TILE_WIDTHS, plain, 0)
 FM_ROW_WIDTHS(plain, 0)
@@ -167,7 +167,8 @@ static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void
         for (int j = 0; j < K(lane_vectors) && whole + j * V(width) < k; j++) {
             const int64_t c = whole + j * V(width);
             const V(mask) rest = V(first)(k - c);
-            s[j] = V(fma)(V(load_first)(a + c, rest), V(load_first)(w + c, rest), s[j]);
+            /* Lanes without an entry are left alone: adding 0 would turn their -0 into +0. */
+            s[j] = V(select)(rest, V(fma)(V(load_first)(a + c, rest), V(load_first)(w + c, rest), s[j]), s[j]);
         }
         out[i] = V(reduce16)(s);
         if (bias)

@@ -97,6 +97,9 @@ int fm_run_training(const fm_context *c, char *params, const fm_rows *x, const f
     const int64_t n = t->index ? t->n_index : x->n_rows;
     int64_t budget = WORK_BUDGET;
     for (; t->epoch < t->n_epochs; t->epoch++, t->row = 0) {
+        /* Before the shuffle: an epoch that has been shuffled takes its first step before the next pause. */
+        if (budget < 0)
+            return FM_PAUSED;
         if (t->row == 0 && t->batch_row == 0) {
             if (t->shuffle)
                 fm_shuffle(t->bitgen, n, t->index);

@@ -40,21 +40,21 @@ def isas():
     return names
 
 
-@pytest.fixture(scope="module")
-def any_isa():
-    """Name of one instruction set with FMA."""
-    isa = c.choose_isa(None)
-    if isa == "scalar":
-        pytest.skip("no instruction set with FMA here")
-    return isa
-
-
 @pytest.fixture(autouse=True)
 def _keep_the_choice():
     get_backend("c")  # which chooses when it is made
     before = ffi.string(lib.fm_isa_name(lib.fm_isa())).decode()
     yield
     c.choose_isa(before)
+
+
+@pytest.fixture
+def any_isa(_keep_the_choice):
+    """Choose an instruction set with FMA, and return its name."""
+    isa = c.choose_isa(None)
+    if isa == "scalar":
+        pytest.skip("no instruction set with FMA here")
+    return isa
 
 
 def assert_same_bits(results, others, what=""):
