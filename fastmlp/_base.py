@@ -43,8 +43,8 @@ def _make_spec(
     return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
 
 
-class _EpochCallbacks:
-    """scikit-learn's callbacks around each epoch."""
+class _Callbacks:
+    """scikit-learn's callbacks around a fit and around each of its epochs or iterations."""
 
     def __init__(self, estimator: BaseMLP, X: Any, y: Any, sample_weight: Any) -> None:
         self._estimator = estimator
@@ -54,19 +54,24 @@ class _EpochCallbacks:
         self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
         self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
 
-    def epoch_begins(self) -> None:
-        self._epoch = self._fit.subcontext(task_name="epoch")
-        self._epoch.call_on_fit_task_begin(estimator=self._estimator, **self._data)
+    def begins(self, what: str) -> None:
+        """Tell that an epoch or iteration begins."""
+        self._task = self._fit.subcontext(task_name=what)
+        self._task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
 
-    def epoch_ends(self) -> bool:
-        attributes = {"coefs_": self._estimator.coefs_, "intercepts_": self._estimator.intercepts_}
+    def ends(self, weights: Weights) -> bool:
+        """Tell that it has ended with these weights; return whether to stop."""
+        coefs, intercepts = weights.lists()
         return bool(
-            self._epoch.call_on_fit_task_end(
-                estimator=self._estimator, reconstruction_attributes=attributes, **self._data
+            self._task.call_on_fit_task_end(
+                estimator=self._estimator,
+                reconstruction_attributes={"coefs_": coefs, "intercepts_": intercepts},
+                **self._data,
             )
         )
 
     def fit_ends(self) -> None:
+        """Tell that the fit has ended."""
         self._fit.call_on_fit_task_end(estimator=self._estimator, **self._data)
 
 
@@ -238,11 +243,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             layout = Layout([X.shape[1], *hidden_layer_sizes, n_outputs])
             self._initialize(layout, self._working_dtype(X.dtype), loss)
         weights = self._present_weights()
-        callbacks = _EpochCallbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
+        callbacks = _Callbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
         if self.solver in STOCHASTIC_SOLVERS:
             weights = self._run_stochastic(X, targets, sample_weight, incremental, weights, loss, callbacks)
         else:
-            weights = self._run_lbfgs(X, targets, sample_weight, weights, loss)
+            weights = self._run_lbfgs(X, targets, sample_weight, weights, loss, callbacks)
         if callbacks is not None:
             callbacks.fit_ends()
         return weights
@@ -255,7 +260,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         incremental: bool,
         weights: Weights,
         loss: str,
-        callbacks: _EpochCallbacks | None,
+        callbacks: _Callbacks | None,
     ) -> Weights:
         spec = self._spec(weights.layout, weights.vector.dtype, loss)
         spec.check_differentiable()
@@ -279,13 +284,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return weights
 
     def _run_lbfgs(
-        self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, weights: Weights, loss: str
+        self,
+        X: Any,
+        targets: np.ndarray,
+        sample_weight: np.ndarray | None,
+        weights: Weights,
+        loss: str,
+        callbacks: _Callbacks | None,
     ) -> Weights:
         dtype = np.dtype("float64" if self.dtype is None else self.dtype)
         spec = self._spec(weights.layout, dtype, loss)
         spec.check_differentiable()
         data = self._data(X, targets, sample_weight, dtype)
-        weights = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale())
+        weights = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
         self._weights = weights
         self.coefs_[:], self.intercepts_[:] = weights.lists()
         return weights

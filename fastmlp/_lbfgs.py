@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -42,11 +42,18 @@ def packed_loss_grad(
 
 
 def fit_lbfgs(
-    estimator: BaseMLP, backend: Backend, spec: NetworkSpec, weights: Weights, data: Data, loss_scale: float
+    estimator: BaseMLP,
+    backend: Backend,
+    spec: NetworkSpec,
+    weights: Weights,
+    data: Data,
+    loss_scale: float,
+    callbacks: Any,
 ) -> Weights:
     """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights found.
 
-    Warns with scikit-learn's ConvergenceWarning when scipy stopped for another reason than convergence.
+    Warns with scikit-learn's ConvergenceWarning when scipy stopped for another reason than convergence. `callbacks` is
+    an object with `begins` and `ends`, or None.
     """
     from scipy.optimize import minimize
 
@@ -54,11 +61,17 @@ def fit_lbfgs(
         loss, grad = packed_loss_grad(backend, spec, packed, data, float(estimator.alpha), loss_scale)
         return loss, grad.astype(np.float64, copy=False)
 
+    def iteration_ends(packed: np.ndarray) -> None:
+        callbacks.begins("iteration")
+        if callbacks.ends(Weights(weights.layout, packed.astype(spec.dtype))):
+            raise StopIteration
+
     result = minimize(
         loss_grad,
         weights.vector,
         method="L-BFGS-B",
         jac=True,
+        callback=None if callbacks is None else iteration_ends,
         options={
             "maxfun": estimator.max_fun,
             "maxiter": estimator.max_iter,

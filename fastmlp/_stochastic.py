@@ -207,7 +207,7 @@ def fit_stochastic(
         Factor of the data term in the loss that is reported.
     score : callable
         The validation score of the present weights.
-    callbacks : object with `epoch_begins` and `epoch_ends`, or None
+    callbacks : object with `begins` and `ends`, or None
     """
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer = Optimizer(estimator, weights)
@@ -230,13 +230,13 @@ def fit_stochastic(
     try:
         for _ in range(1 if incremental else estimator.max_iter):
             if callbacks is not None:
-                callbacks.epoch_begins()
+                callbacks.begins("epoch")
             estimator._optimizer.before_epoch()
             losses = trainer.run(1)
             estimator._optimizer.after_epoch()
             loss = losses.data[0] * loss_scale + losses.l2[0]
             stopping = _epoch_ends(estimator, weights, n_samples, loss, validation, score)
-            if callbacks is not None and callbacks.epoch_ends():
+            if callbacks is not None and callbacks.ends(weights):
                 stopping = True
             if stopping:
                 break

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier as SklearnClassifier
 from sklearn.neural_network import MLPRegressor as SklearnRegressor
 from sklearn.preprocessing import scale
@@ -360,3 +361,49 @@ def test_patched_script_wrong_arguments(arguments):
     assert run.returncode == 2
     assert "fastmlp.patch" in run.stderr
     assert "Traceback" not in run.stderr
+
+
+class Recorder:
+    """A callback that keeps what it is told, and asks to stop after some tasks."""
+
+    def __init__(self, stop_after=np.inf):
+        self.tasks, self.losses, self.stop_after = [], [], stop_after
+
+    def setup(self, estimator, context):
+        self.tasks.append("setup")
+
+    def teardown(self, estimator, context):
+        self.tasks.append("teardown")
+
+    def on_fit_task_begin(self, estimator, context):
+        self.tasks.append(("begin", context.task_name))
+
+    def on_fit_task_end(self, estimator, context, *, X=None, y=None, fitted_estimator=None):
+        self.tasks.append(("end", context.task_name))
+        if context.task_name != "fit":
+            self.losses.append(log_loss(y, fitted_estimator.predict_proba(X)))
+        return len(self.losses) >= self.stop_after
+
+
+@pytest.mark.parametrize(("solver", "task"), [("sgd", "epoch"), ("adam", "epoch"), ("lbfgs", "iteration")])
+def test_callbacks_see_every_epoch_and_may_stop(solver, task, iris):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
+    recorder = Recorder(stop_after=4)
+    model = MLPClassifier((5,), solver=solver, max_iter=20, random_state=0).set_callbacks(recorder).fit(*iris)
+    assert model.n_iter_ == 4
+    assert recorder.tasks == [
+        "setup",
+        ("begin", "fit"),
+        *[("begin", task), ("end", task)] * 4,
+        ("end", "fit"),
+        "teardown",
+    ]
+    assert len(set(recorder.losses)) == 4
+    np.testing.assert_allclose(recorder.losses[-1], log_loss(iris[1], model.predict_proba(iris[0])))
+
+
+def test_callbacks_do_not_change_the_model(iris):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn has callbacks from 1.9 on")
+    plain = MLPClassifier((5,), max_iter=6, random_state=0).fit(*iris)
+    watched = MLPClassifier((5,), max_iter=6, random_state=0).set_callbacks(Recorder()).fit(*iris)
+    np.testing.assert_array_equal(plain.coefs_[0], watched.coefs_[0])
