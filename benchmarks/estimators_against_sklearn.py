@@ -1,8 +1,8 @@
 """The estimators beside those of the scikit-learn that is installed: fits, early stopping, L-BFGS, CSR, grid search.
 
 Run ``python benchmarks/estimators_against_sklearn.py [--quick]``. One thread on one processor; each round fits both,
-one after the other. The time of an epoch (or of an evaluation of the loss, for lbfgs) is the slope between two numbers of
-them, so that the cost of starting a fit drops out. Printed are minimum and median over the rounds, and their ratios.
+one after the other. The time of an epoch (or of an evaluation of the loss, for lbfgs) is the slope between two numbers
+of them, so that the cost of starting a fit drops out. Printed are minimum and median over the rounds, and their ratios.
 """
 
 import argparse
@@ -115,9 +115,8 @@ def main():
     warnings.simplefilter("ignore", ConvergenceWarning)
     backend = fastmlp.backends.get_backend()
     print(f"fastmlp {fastmlp.__version__} ({backend.name}, {backend.isa}), scikit-learn {sklearn.__version__}; ms\n")
-    print(
-        f"{'':<42}{'fastmlp min':>12}{'median':>9}{'sklearn min':>13}{'median':>9}{'ratio min':>11}{'median':>8}  result"
-    )
+    head = f"{'':<42}{'fastmlp min':>12}{'median':>9}{'sklearn min':>13}{'median':>9}{'ratio min':>11}{'median':>8}"
+    print(f"{head}  losses or scores")
     for name, measure, rounds in jobs():
         if quick and "grid" in name:
             continue
