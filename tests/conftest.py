@@ -5,16 +5,22 @@ Every activation, loss, solver and backend is taken from its registry, so that a
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS, Data, get_backend
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 from fastmlp.spec import NetworkSpec, make_spec
+
+# The same examples in every run; HYPOTHESIS_PROFILE=default looks for others.
+settings.register_profile("fastmlp", derandomize=True, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fastmlp"))
 
 DIFFERENTIABLE_HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs and not entry.outputs_only]
 PAIRS = [

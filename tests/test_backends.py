@@ -9,7 +9,7 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fastmlp
@@ -194,19 +194,18 @@ def test_any_shape_and_option(fast_backend, oracle, make_problem, assert_agree, 
     # Single precision keeps to its tolerance over a few steps of any network, not over any number of them.
     if problem.spec.dtype == np.float32 and n_batches > N_STEPS:
         case["batch_size"] = -(-n_rows // N_STEPS)
-    assert_same_training(
-        fast_backend,
-        oracle,
-        problem,
-        case["solver"],
-        assert_agree,
-        n_epochs=2,
-        batch_size=case["batch_size"],
-        alpha=case["alpha"],
-        rows=rows,
-        seed=case["shuffle_seed"],
-        rate=1e-3,
-    )
+    options = {
+        "n_epochs": 2,
+        "batch_size": case["batch_size"],
+        "alpha": case["alpha"],
+        "rows": rows,
+        "seed": case["shuffle_seed"],
+        "rate": 1e-3,
+    }
+    # Training that runs away, as exponential outputs may, multiplies rounding errors without end.
+    losses = trained(oracle, problem, case["solver"], **options)[2]
+    assume(losses.data[-1] <= 2 * oracle.loss(problem.spec, problem.params, data, 0.0).data + 1)
+    assert_same_training(fast_backend, oracle, problem, case["solver"], assert_agree, **options)
 
 
 def test_a_shuffle_is_that_of_numpy_and_cumulative(backend, make_problem):
