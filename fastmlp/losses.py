@@ -127,9 +127,9 @@ def _categorical_log_loss_derivative(p: np.ndarray, y: np.ndarray) -> np.ndarray
 
 
 def _poisson(a: np.ndarray, y: np.ndarray) -> np.ndarray:
-    # y log(y / a) is 0 at y = 0 and infinite where a has underflowed to 0.
-    with np.errstate(divide="ignore", over="ignore"):
-        y_log = y * np.log(np.divide(y, a, out=np.ones_like(a), where=y > 0))
+    # y log(y / a) is 0 at y = 0, infinite where a has underflowed to 0, and NaN for y < 0.
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        y_log = y * np.log(np.divide(y, a, out=np.ones_like(a), where=y != 0))
     return (y_log - y + a).sum(axis=1)
 
 
