@@ -127,7 +127,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     Notes
     -----
-    With the same `random_state` the result is that of scikit-learn's `MLPClassifier` to rounding: about 1e-15 with
+    With the same `random_state` the result is that of scikit-learn's `MLPClassifier` to rounding: below 1e-9 with
     "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
     instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
     last whole step with a warning, and interrupts "lbfgs".
@@ -518,7 +518,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Notes
     -----
-    With the same `random_state` the result is that of scikit-learn's `MLPRegressor` to rounding: about 1e-15 with
+    With the same `random_state` the result is that of scikit-learn's `MLPRegressor` to rounding: below 1e-9 with
     "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
     instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
     last whole step with a warning, and interrupts "lbfgs".
