@@ -74,7 +74,9 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     }
     # Variables of an enclosing pytest (its options, its workers) are not for this one.
     environment = {key: value for key, value in environment.items() if not key.startswith("PYTEST_")}
-    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, env=environment, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
     output = done.stdout + done.stderr
     assert report.exists(), output
     assert collected.exists(), output

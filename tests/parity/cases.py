@@ -513,9 +513,11 @@ def hand_cases() -> list[Case]:
         _hand("verbose_lbfgs", "single", verbose=True, solver="lbfgs", max_iter=3),
         _hand("defaults_classifier", "multiclass", hidden_layer_sizes=(100,), max_iter=5),
         _hand("defaults_regressor", "single", hidden_layer_sizes=(100,), max_iter=5),
+        _hand("batch_larger_than_data", "single", batch_size=61, max_iter=2),
         # lbfgs at its limits.
         _hand("lbfgs_one_evaluation", "single", solver="lbfgs", max_fun=1, max_iter=5),
         _hand("lbfgs_tol_zero", "multiclass", solver="lbfgs", tol=0.0, max_iter=4),
+        _hand("lbfgs_tol", "single", solver="lbfgs", tol=0.1, max_iter=30),
         _hand("lbfgs_weights", "multi", solver="lbfgs", weights="random", alpha=1.0, max_iter=4),
         _hand("lbfgs_huge_alpha", "single", solver="lbfgs", alpha=100.0, max_iter=120, activation="tanh"),
         # Long runs on noise: the ones that scikit-learn itself does not repeat under other kernels.

@@ -1,7 +1,8 @@
 """How far scikit-learn is from itself when only OpenBLAS's kernels change.
 
 ``python -m parity.spread`` runs every case that needs it in one subprocess per core type and writes `spread.json`;
-``python -m parity.spread --check`` only says whether the stored file belongs to the cases of today.
+``python -m parity.spread --check`` only says whether the stored file belongs to the cases of today, and ``--itself``
+how often a run of scikit-learn's L-BFGS ends outside the interval of its other runs.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ def _run_core_type(core_type: str) -> dict[str, Any] | None:
             "OMP_NUM_THREADS": "1",
         }
         command = [sys.executable, "-m", "parity.spread", "--child", out]
-        done = subprocess.run(command, env=environment, cwd=Path(__file__).parent.parent, check=False)
+        done = subprocess.run(
+            command, env=environment, cwd=Path(__file__).parent.parent, stdin=subprocess.DEVNULL, check=False
+        )
         if done.returncode < 0:  # killed by a signal: an instruction this processor does not have
             print(f"{core_type}: cannot run here (signal {-done.returncode})", file=sys.stderr)
             return None
@@ -137,14 +140,36 @@ def measure() -> dict[str, Any]:
     return {"about": about, "cases": entries}
 
 
+def outside_itself(entries: dict[str, Any], rounding: float = 1e-12) -> tuple[int, int, int, int]:
+    """Hold each final loss of scikit-learn's L-BFGS against the interval of those under the other kernels.
+
+    Returns the number of losses, of those outside, of fits, and of fits with one outside. `rounding` is relative.
+    """
+    outside = [
+        [
+            not low - rounding * abs(loss) <= loss <= high + rounding * abs(loss)
+            for k, loss in enumerate(losses)
+            for others in [losses[:k] + losses[k + 1 :]]
+            for low, high in [(min(others), max(others))]
+        ]
+        for entry in entries.values()
+        for losses in zip(*entry.get("losses", []), strict=True)
+    ]
+    return sum(map(len, outside)), sum(map(sum, outside)), len(outside), sum(map(any, outside))
+
+
 def main() -> None:
     """Measure and write, or check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--itself", action="store_true")
     parser.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         _child(options.child)
+    elif options.itself:
+        losses, outside, fits, touched = outside_itself(load())
+        print(f"{losses} final losses, {outside} outside the others' interval; {fits} fits, {touched} with one outside")
     elif options.check:
         missing = [case.id for case in wanted() if case.container != "frame" and case.id not in load()]
         print(f"{len(missing)} cases without a spread", *missing, sep="\n")
