@@ -21,7 +21,7 @@ from fastmlp._sklearn import (
 )
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
-from fastmlp._validation import check_csr
+from fastmlp._validation import check_csr, seeded_random_state
 from fastmlp._weights import Weights, adopt
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS, Data, get_backend
@@ -106,6 +106,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "dtype": [None, StrOptions({"float32", "float64"})],
         "n_threads": [None, Options(Integral, {1})],
     }
+
+    @classmethod
+    def _get_param_names(cls) -> list[str]:
+        # Kept per class: scikit-learn inspects the signature at each call, a tenth of a short fit.
+        names = cls.__dict__.get("_param_names")
+        if names is None:
+            names = cls._param_names = super()._get_param_names()
+        return names
 
     # Weights: the lists that are shown, and the vector behind them.
 
@@ -237,7 +245,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = _check_sample_weight(sample_weight, X)
         self.n_outputs_ = n_outputs = self._count_outputs(targets)
-        self._random_state = check_random_state(self.random_state)
+        seed = self.random_state
+        self._random_state = seeded_random_state(seed) if isinstance(seed, Integral) else check_random_state(seed)
         loss = self.loss
         if first_pass:
             layout = Layout([X.shape[1], *hidden_layer_sizes, n_outputs])

@@ -50,7 +50,22 @@ def check_random_state(random_state: int | np.random.RandomState | None) -> np.r
         )
     if not 0 <= random_state < 2**32:
         raise ValueError(f"random_state must be an integer from 0 to 2**32 - 1, got {random_state}.")
-    return np.random.RandomState(int(random_state))
+    return seeded_random_state(int(random_state))
+
+
+class _NoEntropy(np.random.bit_generator.ISeedSequence):
+    """A seed that is about to be replaced."""
+
+    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+        """Return zeros."""
+        return np.zeros(n_words, dtype)
+
+
+def seeded_random_state(seed: int) -> np.random.RandomState:
+    """Return what ``RandomState(seed)`` returns, in a third of the time: that gathers entropy and throws it away."""
+    random_state = np.random.RandomState(np.random.MT19937(_NoEntropy()))
+    random_state.seed(seed)
+    return random_state
 
 
 def as_numbers(name: str, array: Any) -> np.ndarray:

@@ -1,12 +1,13 @@
 """What checked input looks like when it reaches a backend; intervals."""
 
 import math
+import pickle
 
 import numpy as np
 import pytest
 
 from fastmlp._parameters import Interval
-from fastmlp._validation import check_inputs, check_targets
+from fastmlp._validation import check_inputs, check_targets, seeded_random_state
 from fastmlp.spec import make_spec
 
 
@@ -102,3 +103,20 @@ def test_flat_targets_become_a_column():
     targets, hard = check_targets([1, 0, 1], spec("logistic", "log_loss", units=(4, 1)), 3)
     assert hard
     np.testing.assert_array_equal(targets, [[1], [0], [1]])
+
+
+@pytest.mark.parametrize("seed", [0, 7, np.int64(123456789), 2**32 - 1])
+def test_seeded_random_state(seed: int) -> None:
+    """The state, and what is drawn from it, are RandomState's own."""
+    mine, own = seeded_random_state(seed), np.random.RandomState(seed)
+    for a, b in zip(mine.get_state(), own.get_state(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    np.testing.assert_array_equal(mine.normal(size=1001), own.normal(size=1001))
+    copy = pickle.loads(pickle.dumps(mine))
+    np.testing.assert_array_equal(copy.randint(9, size=99), own.randint(9, size=99))
+
+
+@pytest.mark.parametrize("seed", [-1, 2**32])
+def test_seeded_random_state_refuses(seed: int) -> None:
+    with pytest.raises(ValueError, match="Seed must be between"):
+        seeded_random_state(seed)
