@@ -77,6 +77,43 @@ static inline V(t) K(leaky_relu_derivative)(V(t) a, const V(t) * p)
     return V(select)(V(lt)(V(zero)(), a), V(set1)(1), p[0]);
 }
 
+/* elu: z where z > 0, else alpha (exp(z) - 1), whose derivative is the output plus alpha (Clevert et al. 2016). */
+static inline V(t) K(elu_value)(V(t) z, const V(t) * p)
+{
+    return V(select)(V(lt)(V(zero)(), z), z, V(mul)(p[0], K(vexpm1)(z)));
+}
+static inline V(t) K(elu_derivative)(V(t) a, const V(t) * p)
+{
+    return V(select)(V(lt)(V(zero)(), a), V(set1)(1), V(add)(a, p[0]));
+}
+
+/* selu: elu with the alpha, and times the scale, that keep means at 0 and variances at 1 (Klambauer et al. 2017). */
+static inline V(t) K(selu_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    const V(t) below = V(mul)(V(set1)((REAL)1.7580993408473768599), K(vexpm1)(z));
+    return V(select)(V(lt)(V(zero)(), z), V(mul)(V(set1)((REAL)1.0507009873554804934), z), below);
+}
+static inline V(t) K(selu_derivative)(V(t) a, const V(t) * p)
+{
+    (void)p;
+    const V(t) below = V(add)(a, V(set1)((REAL)1.7580993408473768599));
+    return V(select)(V(lt)(V(zero)(), a), V(set1)((REAL)1.0507009873554804934), below);
+}
+
+/* softplus: log(1 + exp(z)) = max(z, 0) + log(1 + exp(-|z|)); its derivative, logistic(z), is 1 - exp(-a). */
+static inline V(t) K(softplus_value)(V(t) z, const V(t) * p)
+{
+    (void)p;
+    const V(t) zero = V(zero)(), above = V(max)(zero, z), below = V(min)(z, V(neg)(z));
+    return V(add)(above, K(vlog1p)(K(vexp)(below)));
+}
+static inline V(t) K(softplus_derivative)(V(t) a, const V(t) * p)
+{
+    (void)p;
+    return V(neg)(K(vexpm1)(V(neg)(a)));
+}
+
 /* gelu in its tanh form: z/2 (1 + tanh u), u = sqrt(2/pi) (z + 0.044715 z^3) (Hendrycks and Gimpel 2016). */
 static inline V(t) K(gelu_tanh)(V(t) z)
 {
@@ -142,6 +179,9 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
     X(tanh, OUTPUT, 0)        \
     X(relu, OUTPUT, 0)        \
     X(leaky_relu, OUTPUT, 1)  \
+    X(elu, OUTPUT, 1)         \
+    X(selu, OUTPUT, 0)        \
+    X(softplus, OUTPUT, 0)    \
     X(gelu, PREACTIVATION, 0) \
     X(silu, PREACTIVATION, 0) \
     X(exp, OUTPUT, 0)

@@ -7,7 +7,7 @@ Conventions
 -----------
 ``z`` is the pre-activation of a layer and ``a = g(z)`` its output, both of shape (n_rows, n_units), float32 or float64;
 results have the dtype of the argument. NaN passes through. Where a derivative does not exist, the value taken is the
-limit from the left: relu' (0) = 0, leaky_relu' (0) = alpha. step(0) = 1.
+limit from the left: relu' (0) = 0, leaky_relu' (0) = elu' (0) = alpha. step(0) = 1.
 """
 
 from __future__ import annotations
@@ -189,6 +189,38 @@ def _leaky_relu_derivative(a: np.ndarray, alpha: float) -> np.ndarray:
     return np.where(a > 0, 1, alpha).astype(a.dtype)
 
 
+def _elu(z: np.ndarray, alpha: float) -> np.ndarray:
+    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))).astype(z.dtype)
+
+
+def _elu_derivative(a: np.ndarray, alpha: float) -> np.ndarray:
+    # Below 0 it is alpha * exp(z) = a + alpha; alpha >= 0, so a has the sign of z.
+    return np.where(a > 0, 1, a + alpha).astype(a.dtype)
+
+
+# The fixed point of means and variances, from arXiv:1706.02515: scale and scale * alpha.
+_SELU_SCALE = 1.0507009873554805
+_SELU_DEPTH = 1.7580993408473769
+
+
+def _selu(z: np.ndarray) -> np.ndarray:
+    return np.where(z > 0, _SELU_SCALE * z, _SELU_DEPTH * np.expm1(np.minimum(z, 0))).astype(z.dtype)
+
+
+def _selu_derivative(a: np.ndarray) -> np.ndarray:
+    return np.where(a > 0, _SELU_SCALE, a + _SELU_DEPTH).astype(a.dtype)
+
+
+def _softplus(z: np.ndarray) -> np.ndarray:
+    # log(1 + exp(z)) without overflow.
+    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+
+
+def _softplus_derivative(a: np.ndarray) -> np.ndarray:
+    # logistic(z), in terms of the output.
+    return -np.expm1(-a)
+
+
 _GELU_SCALE = math.sqrt(2 / math.pi)
 _GELU_CUBIC = 0.044715
 # The tanh in gelu is -1 or 1 to the last bit long before this, and z ** 3 cannot overflow below it.
@@ -266,6 +298,29 @@ _ENTRIES = (
         REAL,
         parameters={"alpha": 0.01},
         limits={"alpha": Interval(0, math.inf, closed="left")},
+    ),
+    Activation(
+        "elu",  # z where z > 0, else alpha * (exp(z) - 1): arXiv:1511.07289
+        _elu,
+        _elu_derivative,
+        "output",
+        REAL,
+        parameters={"alpha": 1.0},
+        limits={"alpha": Interval(0, math.inf, closed="left")},
+    ),
+    Activation(
+        "selu",  # 1.0507 * (z where z > 0, else 1.6733 * (exp(z) - 1)): arXiv:1706.02515
+        _selu,
+        _selu_derivative,
+        "output",
+        Interval(-_SELU_DEPTH, math.inf, closed="left"),
+    ),
+    Activation(
+        "softplus",  # log(1 + exp(z)): Dugas et al. 2001, "Incorporating second-order functional knowledge"
+        _softplus,
+        _softplus_derivative,
+        "output",
+        Interval(0, math.inf, closed="left"),
     ),
     Activation(
         "gelu",  # z / 2 * (1 + tanh(sqrt(2 / pi) * (z + 0.044715 * z ** 3))), the tanh form of arXiv:1606.08415
