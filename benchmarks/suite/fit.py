@@ -6,7 +6,7 @@ from fastmlp.backends import BACKENDS
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 
-from .common import DTYPES, digits, exclusive_or, smooth
+from .common import DTYPES, TRAINING_ROWS, digits
 
 HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs is not None and not entry.outputs_only]
 PAIRS = [f"{loss}-{output}" for loss, entry in LOSSES.items() for output in entry.canonical]
@@ -73,25 +73,15 @@ class Backends(_Fit):
         self.choose(*digits(dtype), output_activation="softmax", loss="log_loss", backend=backend)
 
 
-class Regression(_Fit):
-    """8-64-64-1 on as many rows as the California housing data have."""
+class Table(_Fit):
+    """The networks whose training is compared with other libraries."""
 
-    params = [DTYPES]
-    param_names = ["dtype"]
-    epochs = 5
+    params = [list(TRAINING_ROWS)]
+    param_names = ["network"]
 
-    def setup(self, dtype):
-        self.choose(*smooth(20640, 8, dtype), hidden=(64, 64), activation="relu", loss="squared_error")
-
-
-class ExclusiveOr(_Fit):
-    """2-4-1, one row a step: the cost of a step itself."""
-
-    params = [DTYPES]
-    param_names = ["dtype"]
-    batch_size = 1
-    epochs = 100
-
-    def setup(self, dtype):
-        self.choose(*exclusive_or(dtype), hidden=(4,), activation="tanh", output_activation="logistic", loss="log_loss")
-        self.solver = "sgd"
+    def setup(self, name):
+        row = TRAINING_ROWS[name]
+        output, loss = row.outputs
+        X, Y = row.data(row.dtype)
+        self.choose(X, Y, hidden=row.hidden, activation=row.activation, output_activation=output, loss=loss)
+        self.solver, self.batch_size, self.epochs = row.solver, row.batch_size, 200_000 // len(X)
