@@ -60,35 +60,51 @@ FM_ACTIVATIONS(FM_ENTRY)
 static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 #undef FM_ENTRY
 
-typedef void K(rule)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const double *p);
+typedef void K(rule)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f);
 
-FM_INLINE V(t) K(load_moment)(const REAL *m, int64_t i, V(mask) mask)
-{
-    return m ? V(load_first)(m + i, mask) : V(zero)();
-}
-
-FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, double scale,
-                         const double *p, K(rule) * rule)
+/* With literal rule and moments (how many the solver has) the calls are inlined and the factors stay in registers. */
+FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, double scale, int moments,
+                         const V(t) * f, K(rule) * rule)
 {
     const V(t) l2 = V(set1)((REAL)alpha), inverse = V(set1)((REAL)scale);
-    for (int64_t i = 0; i < n; i += V(width)) {
-        const V(mask) mask = V(first)(n - i);
-        V(t) weight = V(load_first)(w + i, mask);
-        V(t) m_i = K(load_moment)(m, i, mask), v_i = K(load_moment)(v, i, mask);
-        rule(&weight, V(mul)(V(fma)(l2, weight, V(load_first)(g + i, mask)), inverse), &m_i, &v_i, p);
-        V(store_first)(w + i, mask, weight);
-        if (m)
-            V(store_first)(m + i, mask, m_i);
-        if (v)
-            V(store_first)(v + i, mask, v_i);
+    V(t) weight, m_i = V(zero)(), v_i = V(zero)();
+    int64_t i = 0;
+    for (; i + V(width) <= n; i += V(width)) {
+        weight = V(load)(w + i);
+        if (moments > 0)
+            m_i = V(load)(m + i);
+        if (moments > 1)
+            v_i = V(load)(v + i);
+        rule(&weight, V(mul)(V(fma)(l2, weight, V(load)(g + i)), inverse), &m_i, &v_i, f);
+        V(store)(w + i, weight);
+        if (moments > 0)
+            V(store)(m + i, m_i);
+        if (moments > 1)
+            V(store)(v + i, v_i);
     }
+    if (i == n)
+        return;
+    const V(mask) rest = V(first)(n - i);
+    weight = V(load_first)(w + i, rest);
+    if (moments > 0)
+        m_i = V(load_first)(m + i, rest);
+    if (moments > 1)
+        v_i = V(load_first)(v + i, rest);
+    rule(&weight, V(mul)(V(fma)(l2, weight, V(load_first)(g + i, rest)), inverse), &m_i, &v_i, f);
+    V(store_first)(w + i, rest, weight);
+    if (moments > 0)
+        V(store_first)(m + i, rest, m_i);
+    if (moments > 1)
+        V(store_first)(v + i, rest, v_i);
 }
 
 #define FM_ENTRY(name, moments)                                                                                   \
     static void K(name##_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale, \
                                  const double *p)                                                                 \
     {                                                                                                             \
-        K(update)(n, w, g, m, v, alpha, scale, p, K(name##_step));                                                \
+        V(t) f[FM_MAX_HYPER];                                                                                     \
+        K(name##_factors)(p, f);                                                                                  \
+        K(update)(n, w, g, m, v, alpha, scale, moments, f, K(name##_step));                                       \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
