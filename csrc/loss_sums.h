@@ -8,12 +8,12 @@ typedef struct fm_likelihood {
     int64_t exponent[FM_LANES];
 } fm_likelihood;
 
-static inline double fm_sum_lanes(double *s)
+static inline double fm_sum_lanes(const double *s)
 {
-    for (int half = FM_LANES / 2; half > 0; half /= 2)
-        for (int l = 0; l < half; l++)
-            s[l] += s[l + half];
-    return s[0];
+    vd_t lanes[FM_LANES / vd_width];
+    for (int v = 0; v < FM_LANES / vd_width; v++)
+        lanes[v] = vd_load(s + v * vd_width);
+    return vd_reduce16(lanes);
 }
 
 static inline void fm_likelihood_start(fm_likelihood *p)
@@ -25,44 +25,39 @@ static inline void fm_likelihood_start(fm_likelihood *p)
 }
 
 /* x = mantissa * 2^exponent with the mantissa in [1, 2), for normal x > 0; NaN and infinity keep a NaN mantissa. */
-static inline double fm_split(double x, int64_t *exponent)
+static inline vd_t fm_split(vd_t x, vd_int *exponent)
 {
-    int64_t bits;
-    memcpy(&bits, &x, sizeof bits);
-    *exponent = (bits >> 52) - 1023;
-    bits = (bits & 0xfffffffffffff) | 0x3ff0000000000000;
-    double mantissa;
-    memcpy(&mantissa, &bits, sizeof mantissa);
-    return mantissa + (x - x);
+    const vd_int bits = vd_bits(x), fraction = vd_iand(bits, vd_iset1(0xfffffffffffff));
+    *exponent = vd_isub(vd_ishr(bits, 52), vd_iset1(1023));
+    return vd_add(vd_real(vd_ior(fraction, vd_iset1(0x3ff0000000000000))), vd_sub(x, x));
 }
 
-/* Lane l of the product times q[l], for l < lanes. */
-static inline void fm_likelihood_multiply(fm_likelihood *p, int lanes, const double *q)
+/* The product times q, from lane l on. */
+static inline void fm_likelihood_multiply(fm_likelihood *p, int l, vd_t q)
 {
-    for (int l = 0; l < lanes; l++) {
-        int64_t exponent;
-        p->mantissa[l] *= fm_split(q[l], &exponent);
-        p->exponent[l] += exponent;
-    }
+    vd_int exponent, sum;
+    vd_store(p->mantissa + l, vd_mul(vd_load(p->mantissa + l), fm_split(q, &exponent)));
+    memcpy(&sum, p->exponent + l, sizeof sum);
+    sum = vd_iadd(sum, exponent);
+    memcpy(p->exponent + l, &sum, sizeof sum);
 }
 
 /* loss[l] -= log(lane l), for l < lanes. The product is brought into [sqrt(1/2), sqrt(2)) first, so that likelihoods
  * near 1 do not cancel. */
 static inline void fm_likelihood_finish(const fm_likelihood *p, int lanes, double *loss)
 {
-    double m[FM_LANES], e[FM_LANES];
-    for (int l = 0; l < FM_LANES; l++) {
-        int64_t exponent;
-        m[l] = fm_split(p->mantissa[l], &exponent);
-        exponent += p->exponent[l];
-        if (m[l] > 1.4142135623730951) {
-            m[l] *= 0.5;
-            exponent += 1;
-        }
-        e[l] = (double)exponent;
+    /* The integer beside the exponent's bits is exact in the sum 3 * 2^51 + exponent. */
+    const vd_t magic = vd_set1(0x1.8p52), root = vd_set1(1.4142135623730951), zero = vd_zero(), one = vd_set1(1);
+    for (int l = 0; l < lanes; l += vd_width) {
+        vd_int exponent, sum;
+        memcpy(&sum, p->exponent + l, sizeof sum);
+        vd_t m = fm_split(vd_load(p->mantissa + l), &exponent);
+        const vd_mask high = vd_lt(root, m);
+        m = vd_select(high, vd_mul(m, vd_set1(0.5)), m);
+        const vd_t whole = vd_sub(vd_real(vd_iadd(vd_bits(magic), vd_iadd(sum, exponent))), magic);
+        const vd_t e = vd_add(whole, vd_select(high, one, zero));
+        const vd_t term = vd_fma(e, vd_set1(0.69314718055994530942), K(vlog)(m));
+        const vd_mask used = vd_first(lanes - l);
+        vd_store_first(loss + l, used, vd_sub(vd_load(loss + l), term));
     }
-    for (int l = 0; l < lanes; l += vd_width)
-        vd_store(m + l, K(vlog)(vd_load(m + l)));
-    for (int l = 0; l < lanes; l++)
-        loss[l] -= vd_fma1(e[l], 0.69314718055994530942, m[l]);
 }

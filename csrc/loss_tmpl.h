@@ -1,39 +1,87 @@
 /* Softmax and losses, over tiles of 16 rows with the rows in the lanes: outputs are followed in order, rows stay apart.
  * Part of kernels_tmpl.h. */
 
-/* A tile is (n_outputs, 16): element [j * 16 + r] is output j of row r. Rows beyond the block's end are zero. */
-static void K(load_tile)(int rows, int64_t n, const REAL *a, int64_t lda, REAL *tile)
+/* A tile is (n_outputs, 16): element [j * 16 + r] is output j of row r. Rows beyond the block's end are zero. It has room
+ * for whole squares of width x width outputs and rows, and is loaded and stored by these. */
+static int64_t K(tile_size)(int64_t n) { return (n + V(width) - 1) / V(width) * V(width) * FM_LANES; }
+
+/* Row r of the tile is row index[r] of a, or row r where index is NULL. */
+static void K(load_tile)(int rows, int64_t n, const REAL *a, int64_t lda, const int32_t *index, REAL *tile)
 {
-    if (rows < FM_LANES)
-        memset(tile, 0, (size_t)n * FM_LANES * sizeof *tile);
-    for (int r = 0; r < rows; r++)
-        for (int64_t j = 0; j < n; j++)
-            tile[j * FM_LANES + r] = a[r * lda + j];
+    for (int64_t j = 0; j < n; j += V(width)) {
+        const V(mask) columns = V(first)(n - j);
+        for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+            V(t) square[V(width)];
+#pragma GCC unroll 16
+            for (int r = 0; r < V(width); r++) {
+                const int i = lane + r;
+                square[r] =
+                    i < rows ? V(load_first)(a + (index ? index[i] : (int64_t)i) * lda + j, columns) : V(zero)();
+            }
+            V(transpose)(square);
+            REAL *place = tile + j * FM_LANES + lane;
+#pragma GCC unroll 16
+            for (int c = 0; c < V(width); c++)
+                V(store)(place + c * FM_LANES, square[c]);
+        }
+    }
+}
+
+/* The same for a single column, its rows one behind the other. */
+static void K(load_column)(int rows, const REAL *a, const int32_t *index, REAL *tile)
+{
+    if (index)
+        for (int r = 0; r < FM_LANES; r++)
+            tile[r] = r < rows ? a[index[r]] : 0;
+    else
+        for (int lane = 0; lane < FM_LANES; lane += V(width))
+            V(store)(tile + lane, V(load_first)(a + lane, V(first)(rows > lane ? rows - lane : 0)));
 }
 
 static void K(store_tile)(int rows, int64_t n, const REAL *tile, REAL *a, int64_t lda)
 {
-    for (int r = 0; r < rows; r++)
-        for (int64_t j = 0; j < n; j++)
-            a[r * lda + j] = tile[j * FM_LANES + r];
+    for (int64_t j = 0; j < n; j += V(width)) {
+        const V(mask) columns = V(first)(n - j);
+        for (int lane = 0; lane < rows; lane += V(width)) {
+            const REAL *place = tile + j * FM_LANES + lane;
+            V(t) square[V(width)];
+#pragma GCC unroll 16
+            for (int c = 0; c < V(width); c++)
+                square[c] = V(load)(place + c * FM_LANES);
+            V(transpose)(square);
+#pragma GCC unroll 16
+            for (int r = 0; r < V(width); r++)
+                if (lane + r < rows)
+                    V(store_first)(a + (lane + r) * lda + j, columns, square[r]);
+        }
+    }
 }
 
 /* The targets of rows first .. first + rows - 1, codes spread to one-hot rows. */
 static void K(load_targets)(const fm_outputs *o, int64_t first, int rows, REAL *tile)
 {
-    const int64_t n = o->n_outputs;
-    if (o->codes || rows < FM_LANES)
-        memset(tile, 0, (size_t)n * FM_LANES * sizeof *tile);
-    for (int r = 0; r < rows; r++) {
-        const int64_t i = o->index ? o->index[first + r] : first + r;
-        if (o->codes && n == 1)
-            tile[r] = (REAL)o->codes[i];
-        else if (o->codes)
-            tile[(int64_t)o->codes[i] * FM_LANES + r] = 1;
+    const int64_t n = o->n_outputs, offset = o->index ? 0 : first;
+    const int32_t *index = o->index ? o->index + first : NULL;
+    if (!o->codes) {
+        const REAL *y = (const REAL *)o->y + offset * n;
+        if (n == 1)
+            K(load_column)(rows, y, index, tile);
         else
-            for (int64_t j = 0; j < n; j++)
-                tile[j * FM_LANES + r] = ((const REAL *)o->y)[i * n + j];
+            K(load_tile)(rows, n, y, n, index, tile);
+        return;
     }
+    /* A code is a whole number below 2^24, the most outputs that fit a memory: exact in REAL. */
+    REAL code[FM_LANES];
+    for (int r = 0; r < FM_LANES; r++)
+        code[r] = r < rows ? (REAL)o->codes[index ? index[r] : offset + r] : -1;
+    if (n == 1)
+        for (int r = 0; r < FM_LANES; r++)
+            tile[r] = r < rows ? code[r] : 0;
+    for (int64_t j = 0; n > 1 && j < n; j++)
+        for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+            const V(mask) here = V(eq)(V(load)(code + lane), V(set1)((REAL)j));
+            V(store)(tile + j * FM_LANES + lane, V(select)(here, V(set1)(1), V(zero)()));
+        }
 }
 
 /* exp(z - max z), divided by its sum: cannot overflow. */
@@ -60,7 +108,7 @@ static void K(softmax)(int64_t m, int64_t n, const void *z_, int64_t ldz, void *
     REAL *a = a_, *tile = scratch;
     for (int64_t i = 0; i < m; i += FM_LANES) {
         const int rows = (int)(m - i < FM_LANES ? m - i : FM_LANES);
-        K(load_tile)(rows, n, z + i * ldz, ldz, tile);
+        K(load_tile)(rows, n, z + i * ldz, ldz, NULL, tile);
         K(softmax_tile)(n, tile);
         K(store_tile)(rows, n, tile, a + i * lda, lda);
     }
@@ -97,20 +145,25 @@ FM_INLINE void K(tile_derivative)(int64_t n, const REAL *a, const REAL *y, REAL 
 FM_INLINE void K(tile_likelihood)(int64_t n, const REAL *a, const REAL *y, int rows, int separate, fm_likelihood *p,
                                   K(ternary) * likelihood)
 {
-    double q[FM_LANES];
-    REAL lanes[FM_LANES];
-    for (int l = 0; l < FM_LANES; l++)
-        lanes[l] = 1;
-    for (int64_t j = 0; j < n; j++) {
-        for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+    const V(t) one = V(set1)(1);
+    for (int lane = 0; lane < rows; lane += V(width)) {
+        const V(mask) used = V(first)(rows - lane);
+        V(t) q = one;
+        vd_t wide[K(width) / vd_width];
+        for (int64_t j = 0; j < n; j++) {
             const int64_t i = j * FM_LANES + lane;
-            V(store)(lanes + lane, likelihood(V(load)(lanes + lane), V(load)(a + i), V(load)(y + i)));
+            q = likelihood(q, V(load)(a + i), V(load)(y + i));
+            if (!separate)
+                continue;
+            V(widen)(V(select)(used, q, one), wide);
+            for (int v = 0; v < K(width) / vd_width; v++)
+                fm_likelihood_multiply(p + j, lane + v * vd_width, wide[v]);
         }
-        if (!separate && j < n - 1)
+        if (separate)
             continue;
-        for (int l = 0; l < FM_LANES; l++)
-            q[l] = (double)lanes[l];
-        fm_likelihood_multiply(separate ? p + j : p, rows, q);
+        V(widen)(V(select)(used, q, one), wide);
+        for (int v = 0; v < K(width) / vd_width; v++)
+            fm_likelihood_multiply(p, lane + v * vd_width, wide[v]);
     }
 }
 
@@ -173,41 +226,65 @@ static void K(tile_delta)(const fm_outputs *o, const K(loss_form) * form, int64_
     if (w)
         for (int64_t i = 0; i < n * FM_LANES; i += V(width))
             V(store)(d + i, V(mul)(V(load)(d + i), V(load)(w + i % FM_LANES)));
-    K(store_tile)(rows, n, d, (REAL *)o->delta + first * o->ldd, o->ldd);
+    REAL *delta = (REAL *)o->delta + first * o->ldd;
+    if (o->ldd == 1)
+        for (int lane = 0; lane < rows; lane += V(width))
+            V(store_first)(delta + lane, V(first)(rows - lane), V(load)(d + lane));
+    else
+        K(store_tile)(rows, n, d, delta, o->ldd);
 }
 
 static int64_t K(loss_scratch)(int64_t n_outputs)
 {
-    return n_outputs * (int64_t)(3 * FM_LANES * sizeof(REAL) + sizeof(fm_likelihood));
+    return 3 * K(tile_size)(n_outputs) * (int64_t)sizeof(REAL) + n_outputs * (int64_t)sizeof(fm_likelihood);
+}
+
+/* loss += w * term, or term, and weight += w, in double, for the first `rows` lanes. */
+static void K(add_terms)(int rows, const REAL *term, const REAL *w, double *loss, double *weight)
+{
+    for (int lane = 0; lane < rows; lane += V(width)) {
+        const V(mask) used = V(first)(rows - lane);
+        vd_t t[K(width) / vd_width], u[K(width) / vd_width];
+        V(widen)(V(load_first)(term + lane, used), t);
+        if (w)
+            V(widen)(V(load_first)(w + lane, used), u);
+        for (int v = 0; v < K(width) / vd_width; v++) {
+            double *l = loss + lane + v * vd_width, *s = weight + lane + v * vd_width;
+            vd_store(l, vd_add(vd_load(l), w ? vd_mul(u[v], t[v]) : t[v]));
+            if (w)
+                vd_store(s, vd_add(vd_load(s), u[v]));
+        }
+    }
 }
 
 static void K(loss)(fm_outputs *o)
 {
     const K(loss_form) *form = K(loss_forms)[o->loss][o->softmax != 0];
     const int64_t n = o->n_outputs, n_products = o->softmax ? 1 : n;
-    REAL *a = o->scratch, *y = a + n * FM_LANES, *d = y + n * FM_LANES;
-    fm_likelihood *products = (fm_likelihood *)(d + n * FM_LANES);
+    REAL *a = o->scratch, *y = a + K(tile_size)(n), *d = y + K(tile_size)(n);
+    fm_likelihood *products = (fm_likelihood *)(d + K(tile_size)(n));
     const int logs = o->hard && !o->weight && form->likelihood;
     double loss[FM_LANES] = {0}, weight[FM_LANES] = {0};
     for (int64_t j = 0; logs && j < n_products; j++)
         fm_likelihood_start(products + j);
     for (int64_t first = 0; first < o->rows; first += FM_LANES) {
         const int rows = (int)(o->rows - first < FM_LANES ? o->rows - first : FM_LANES);
-        REAL w[FM_LANES] = {0}, term[FM_LANES];
-        K(load_tile)(rows, n, (const REAL *)o->a + first * o->lda, o->lda, a);
+        REAL w[FM_LANES], term[FM_LANES];
+        if (o->lda == 1)
+            K(load_column)(rows, (const REAL *)o->a + first, NULL, a);
+        else
+            K(load_tile)(rows, n, (const REAL *)o->a + first * o->lda, o->lda, NULL, a);
         if (o->softmax)
             K(softmax_tile)(n, a);
         K(load_targets)(o, first, rows, y);
-        for (int r = 0; o->weight && r < rows; r++)
-            w[r] = ((const REAL *)o->weight)[o->index ? o->index[first + r] : first + r];
+        if (o->weight)
+            K(load_column)(rows, (const REAL *)o->weight + (o->index ? 0 : first), o->index ? o->index + first : NULL,
+                           w);
         if (logs) {
             form->likelihood(n, a, y, rows, !o->softmax, products);
         } else {
             form->term(n, a, y, term);
-            for (int r = 0; r < rows; r++) {
-                loss[r] += o->weight ? (double)w[r] * (double)term[r] : (double)term[r];
-                weight[r] += (double)w[r];
-            }
+            K(add_terms)(rows, term, o->weight ? w : NULL, loss, weight);
         }
         if (o->delta)
             K(tile_delta)(o, form, first, rows, a, y, d, o->weight ? w : NULL);

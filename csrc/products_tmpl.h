@@ -176,17 +176,39 @@ static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void
     }
 }
 
+/* Column sums of `vectors` neighbouring vectors: with a literal argument the sums are registers. */
+FM_INLINE void K(sum_vectors)(const int vectors, int64_t rows, const REAL *d, int64_t ldd, REAL *g, V(mask) last,
+                              int accumulate)
+{
+    V(t) sum[4];
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++)
+        sum[j] = V(zero)();
+    for (int64_t i = 0; i < rows; i++, d += ldd)
+#pragma GCC unroll 4
+        for (int j = 0; j < vectors; j++) {
+            const REAL *row = d + j * V(width);
+            sum[j] = V(add)(sum[j], j == vectors - 1 ? V(load_first)(row, last) : V(load)(row));
+        }
+#pragma GCC unroll 4
+    for (int j = 0; j < vectors; j++, g += V(width)) {
+        const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
+        V(store_first)(g, m, accumulate ? V(add)(V(load_first)(g, m), sum[j]) : sum[j]);
+    }
+}
+
 static void K(column_sum)(int64_t rows, int64_t n, const void *d_, int64_t ldd, void *g_, int accumulate)
 {
     const REAL *d = d_;
     REAL *g = g_;
-    for (int64_t j = 0; j < n; j += V(width)) {
-        const V(mask) m = V(first)(n - j);
-        V(t) sum = V(zero)();
-        for (int64_t i = 0; i < rows; i++)
-            sum = V(add)(sum, V(load_first)(d + i * ldd + j, m));
-        V(store_first)(g + j, m, accumulate ? V(add)(V(load_first)(g + j, m), sum) : sum);
-    }
+    for (; n > 3 * V(width); n -= 4 * V(width), d += 4 * V(width), g += 4 * V(width))
+        K(sum_vectors)(4, rows, d, ldd, g, V(first)(n - 3 * V(width)), accumulate);
+    if (n > 2 * V(width))
+        K(sum_vectors)(3, rows, d, ldd, g, V(first)(n - 2 * V(width)), accumulate);
+    else if (n > V(width))
+        K(sum_vectors)(2, rows, d, ldd, g, V(first)(n - V(width)), accumulate);
+    else if (n > 0)
+        K(sum_vectors)(1, rows, d, ldd, g, V(first)(n), accumulate);
 }
 
 static void K(csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data_,
@@ -255,18 +277,25 @@ static void K(csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int3
     }
 }
 
-/* Squares of 16, so that both sides stay within a few cache lines at a time. */
+/* In squares, whose rows are loaded and stored whole. */
 static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void *b_, int64_t ldb)
 {
     const REAL *a = a_;
     REAL *b = b_;
-    enum { SIDE = 16 };
+    enum { SIDE = V(width) };
     for (int64_t i = 0; i < m; i += SIDE)
         for (int64_t j = 0; j < n; j += SIDE) {
-            const int64_t high = m - i < SIDE ? m - i : SIDE, wide = n - j < SIDE ? n - j : SIDE;
-            for (int64_t c = 0; c < wide; c++)
-                for (int64_t r = 0; r < high; r++)
-                    b[(j + c) * ldb + i + r] = a[(i + r) * lda + j + c];
+            const int64_t high = m - i, wide = n - j;
+            const V(mask) in = V(first)(wide), out = V(first)(high);
+            V(t) square[SIDE];
+#pragma GCC unroll 16
+            for (int r = 0; r < SIDE; r++)
+                square[r] = r < high ? V(load_first)(a + (i + r) * lda + j, in) : V(zero)();
+            V(transpose)(square);
+#pragma GCC unroll 16
+            for (int c = 0; c < SIDE; c++)
+                if (c < wide)
+                    V(store_first)(b + (j + c) * ldb + i, out, square[c]);
         }
 }
 

@@ -12,6 +12,8 @@
 /* A window of 8 into this table, starting at 8 - n, has its first n entries set. */
 static const int32_t fm_mask_window[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};
 
+#define FM_VEC_INLINE static inline __attribute__((always_inline))
+
 /* float */
 
 #define vf_width 8
@@ -63,6 +65,30 @@ static inline float vf_reduce16(const vf_t *s)
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+FM_VEC_INLINE void vf_transpose(vf_t *r)
+{
+    vf_t t[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i += 4)
+#pragma GCC unroll 8
+        for (int c = 0; c < 2; c++) {
+            const __m256d a = _mm256_castps_pd(t[i + c]), b = _mm256_castps_pd(t[i + c + 2]);
+            r[i + 2 * c] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
+            r[i + 2 * c + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
+        }
+    /* Half q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
+#pragma GCC unroll 8
+    for (int c = 0; c < 4; c++) {
+        const vf_t a = r[c], b = r[4 + c];
+        r[c] = _mm256_permute2f128_ps(a, b, 0x20);
+        r[4 + c] = _mm256_permute2f128_ps(a, b, 0x31);
+    }
 }
 
 /* double */
@@ -116,6 +142,27 @@ static inline double vd_reduce16(const vd_t *s)
     const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
 }
+FM_VEC_INLINE void vd_transpose(vd_t *r)
+{
+    vd_t t[4];
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; i += 2) {
+        t[i] = _mm256_unpacklo_pd(r[i], r[i + 1]);
+        t[i + 1] = _mm256_unpackhi_pd(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int c = 0; c < 2; c++) {
+        r[c] = _mm256_permute2f128_pd(t[c], t[2 + c], 0x20);
+        r[2 + c] = _mm256_permute2f128_pd(t[c], t[2 + c], 0x31);
+    }
+}
+
+static inline void vf_widen(vf_t a, vd_t *out)
+{
+    out[0] = _mm256_cvtps_pd(_mm256_castps256_ps128(a));
+    out[1] = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
+}
+static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
 
 /* fma of single numbers. */
 static inline float vf_fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

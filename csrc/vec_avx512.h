@@ -11,6 +11,8 @@
  *   lt, le, eq         false where an operand is NaN
  *   select(m, a, b)    a where m, else b
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
+ *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
+ *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   i...               integer arithmetic on the bit patterns, as wide as the real type
  */
 #ifndef FM_VEC_AVX512_H
@@ -23,6 +25,8 @@
  * A single row takes up to 8 vectors, so that as many chains are in flight. */
 #define FM_TILE_ROWS 8
 #define FM_TILE_VECTORS 3
+
+#define FM_VEC_INLINE static inline __attribute__((always_inline))
 
 /* float */
 
@@ -72,6 +76,34 @@ static inline float vf_reduce16(const vf_t *s)
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+FM_VEC_INLINE void vf_transpose(vf_t *r)
+{
+    vf_t t[16];
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 2) {
+        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 16; i += 4)
+#pragma GCC unroll 8
+        for (int c = 0; c < 2; c++) {
+            const __m512d a = _mm512_castps_pd(t[i + c]), b = _mm512_castps_pd(t[i + c + 2]);
+            r[i + 2 * c] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
+            r[i + 2 * c + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
+        }
+    /* Quarter q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
+#pragma GCC unroll 8
+    for (int c = 0; c < 4; c++) {
+        const vf_t a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44), b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
+        const vf_t d = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
+        const vf_t e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xee);
+        r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+        r[4 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
+        r[8 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
+        r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
+    }
 }
 
 /* double */
@@ -123,6 +155,33 @@ static inline double vd_reduce16(const vd_t *s)
     const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
 }
+FM_VEC_INLINE void vd_transpose(vd_t *r)
+{
+    vd_t t[8];
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i += 2) {
+        t[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
+        t[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
+    }
+    /* Quarter q of t[2 g + c] now is column 2 q + c of rows 2 g and 2 g + 1. */
+#pragma GCC unroll 8
+    for (int c = 0; c < 2; c++) {
+        const vd_t a = _mm512_shuffle_f64x2(t[c], t[2 + c], 0x44), b = _mm512_shuffle_f64x2(t[c], t[2 + c], 0xee);
+        const vd_t d = _mm512_shuffle_f64x2(t[4 + c], t[6 + c], 0x44);
+        const vd_t e = _mm512_shuffle_f64x2(t[4 + c], t[6 + c], 0xee);
+        r[c] = _mm512_shuffle_f64x2(a, d, 0x88);
+        r[2 + c] = _mm512_shuffle_f64x2(a, d, 0xdd);
+        r[4 + c] = _mm512_shuffle_f64x2(b, e, 0x88);
+        r[6 + c] = _mm512_shuffle_f64x2(b, e, 0xdd);
+    }
+}
+
+static inline void vf_widen(vf_t a, vd_t *out)
+{
+    out[0] = _mm512_cvtps_pd(_mm512_castps512_ps256(a));
+    out[1] = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
+}
+static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
 
 /* fma of single numbers. */
 static inline float vf_fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

@@ -135,6 +135,10 @@ static inline double vd_reduce16(const vd_t *s)
             t[j] += t[j + half];
     return t[0];
 }
+static inline void vf_transpose(vf_t *r) { (void)r; }
+static inline void vd_transpose(vd_t *r) { (void)r; }
+static inline void vf_widen(vf_t a, vd_t *out) { out[0] = a; }
+static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
 
 /* fma of single numbers. */
 static inline float vf_fma1(float a, float b, float c) { return a * b + c; }
