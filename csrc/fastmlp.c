@@ -25,6 +25,8 @@ const char *fm_status_message(int status)
         return "an activation of the network has no derivative";
     case FM_ZERO_WEIGHT:
         return "Weights sum to zero, can't be normalized";
+    case FM_NOT_FINITE:
+        return "a number of the input is not finite";
     default:
         return "unknown status";
     }

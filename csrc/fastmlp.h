@@ -21,7 +21,8 @@ typedef enum fm_status {
     FM_BAD_ARGUMENT = 2,
     FM_SMALL_WORKSPACE = 3,
     FM_NOT_DIFFERENTIABLE = 4, /* a gradient through an activation that has none */
-    FM_ZERO_WEIGHT = 5 /* the sample weights of a batch sum to zero */
+    FM_ZERO_WEIGHT = 5, /* the sample weights of a batch sum to zero */
+    FM_NOT_FINITE = 6 /* a number of the input is NaN or infinite */
 } fm_status;
 
 /* A network; its parameters are one vector: the coefs (fan_in, fan_out) of all layers, then the intercepts. */
@@ -84,6 +85,19 @@ typedef struct fm_training {
     double epoch_data, epoch_l2; /* of the epoch under way */
 } fm_training;
 
+/* What a prediction returns of the outputs (n, n_outputs): they themselves; 1 - p and p of a single one, (n, 2); or the
+ * class, int64 (n): whether a single output exceeds 1/2, or the place of the largest. */
+enum { FM_OUTPUTS = 0, FM_COMPLEMENTS = 1, FM_CODES = 2 };
+
+/* A network and its weights, bound for many predictions; after fm_bind nothing is written here. */
+typedef struct fm_binding {
+    const fm_network *net;
+    const void *params;
+    int form;
+    int check_finite; /* refuse rows that are not finite, with FM_NOT_FINITE; what out holds then is not defined */
+    int64_t few_rows; /* out: so many that the stack serves */
+} fm_binding;
+
 /* Choose kernels: the best that processor, compiler and cap ("avx512", "avx2", "scalar" or NULL) allow. Returns the
  * choice, or -1 for a cap that is none of these. Not thread-safe; everything else is. */
 int fm_init(const char *cap);
@@ -108,6 +122,13 @@ int64_t fm_gradient_workspace(const fm_network *net, int64_t rows);
 /* out (n_rows, n_outputs). z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. */
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
                void *workspace, int64_t size);
+
+/* Predictions for dense rows x (n, units[0]) of the network's type: 1 to few_rows of them, or any number. */
+int fm_bind(fm_binding *binding);
+int fm_predict(const fm_binding *binding, int64_t n, const void *x, void *out);
+int64_t fm_predict_workspace(const fm_binding *binding, int64_t rows);
+int fm_predict_many(const fm_binding *binding, int64_t n, const void *x, void *out, void *workspace, int64_t size);
+
 int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, const fm_targets *y, fm_pass *pass,
                  void *workspace, int64_t size);
 /* Updates params and moments in place, whole steps at a time. */

@@ -9,9 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._lbfgs import fit_lbfgs
+from fastmlp._predictor import Predictor, Source
+from fastmlp._short import ShortPath
 from fastmlp._sklearn import (
     CallbackSupportMixin,
     Interval,
@@ -107,6 +109,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "n_threads": [None, Options(Integral, {1})],
     }
 
+    _short = ShortPath()  # binds nothing before the first fit
+
     @classmethod
     def _get_param_names(cls) -> list[str]:
         # Kept per class: scikit-learn inspects the signature at each call, a tenth of a short fit.
@@ -119,6 +123,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _show(self, weights: Weights) -> None:
         self._weights = weights
+        self._short = ShortPath()
         self.coefs_, self.intercepts_ = weights.lists()
 
     def _present_weights(self) -> Weights:
@@ -135,7 +140,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def __getstate__(self) -> dict[str, Any]:
         """Return plain arrays: the vector behind the lists is made anew from them."""
         state = dict(super().__getstate__())
-        for name in ("_weights", "_best_weights"):
+        for name in ("_weights", "_best_weights", "_short"):
             state.pop(name, None)
         return {**state, "_fastmlp_state": _STATE_VERSION}
 
@@ -149,6 +154,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         super().__setstate__(state)
         if "coefs_" in state:
             self._weights = adopt(self.coefs_, self.intercepts_)
+            self._short = ShortPath()
         if "_best_coefs" in state:
             # After early stopping these ARE coefs_ and intercepts_, and stay so.
             shared = self._best_coefs is self.coefs_
@@ -175,6 +181,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         spec = self._spec(weights.layout, dtype)
         vector = vector.astype(dtype, copy=False)
         backend = get_backend(self.backend)
+        if "_short" in vars(self):
+            self._short.bind(self, spec, weights, backend)
         if hasattr(X, "tocsr"):
             return backend.forward(spec, vector, check_csr(X, dtype))
         if X.shape[1] != spec.units[0]:
@@ -191,6 +199,71 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         return self._outputs(X)
+
+    # Predictors.
+
+    _PREDICTIONS: ClassVar[tuple[str, ...]]
+    """The methods that predictors stand for, the default first."""
+
+    def predictor(self, method: str | None = None) -> Predictor:
+        """Return a bound callable ``f(x, out=None)`` that predicts with the lowest latency.
+
+        A predictor is the shortest way from an array to a prediction: checks of type, dtype, shape and layout, and the
+        forward pass. That x is finite is not checked.
+
+        Parameters
+        ----------
+        method : str or None, default=None
+            "predict_proba" (for which None stands), "predict" or "predict_log_proba" of a classifier; "predict", or
+            None, of a regressor.
+
+        Returns
+        -------
+        callable
+            ``f(x, out=None)`` for x of shape (n, n_features), n at least 1, C-contiguous, of the model's dtype. It
+            returns what the method returns; where `out` is given, an array of that shape and dtype, C-contiguous, it is
+            filled and returned. TypeError for another type or dtype, ValueError for another shape or layout.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When there is no such method.
+
+
+        Notes
+        -----
+        It stays bound to the weight arrays that the model has now, keeps them alive and sees edits in place; after the
+        next fit make a new one. It may be called from several threads at once. It cannot be pickled.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp import MLPRegressor
+        >>> X = np.arange(12.0).reshape(6, 2)
+        >>> reg = MLPRegressor(solver="lbfgs", random_state=0).fit(X, X.sum(axis=1))
+        >>> predict, y = reg.predictor(), np.empty(1)
+        >>> predict(X[2:3], out=y) is y, y.round(1)
+        (True, array([9.]))
+        """
+        check_is_fitted(self)
+        if method is None:
+            method = self._PREDICTIONS[0]
+        if method not in self._PREDICTIONS:
+            raise ValueError(f"method must be one of {', '.join(map(repr, self._PREDICTIONS))}, got {method!r}.")
+        weights = self._present_weights()
+        is_shown = weights is vars(self).get("_weights")
+        dtype = weights.vector.dtype if self.dtype is None else np.dtype(self.dtype)
+        coefs, intercepts = list(self.coefs_), list(self.intercepts_)
+
+        def vector() -> np.ndarray:
+            present = weights if is_shown else Weights.from_lists(coefs, intercepts)
+            return present.vector.astype(dtype, copy=False)
+
+        bound = weights.vector if is_shown and weights.vector.dtype == dtype else None
+        spec = self._spec(weights.layout, dtype)
+        return self._make_predictor(method, Source(get_backend(self.backend), spec, vector, bound))
 
     # Fitting.
 

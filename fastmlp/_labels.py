@@ -63,6 +63,13 @@ def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray
     return binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
 
+def coded(binarizer: LabelBinarizer) -> np.ndarray | None:
+    """Return the classes that codes stand for, the largest output's or whether the single one exceeds 1/2; or None."""
+    kind, n_classes = binarizer.y_type_, len(binarizer.classes_)
+    is_coded = kind == "multiclass" or (kind == "binary" and n_classes == 2)
+    return binarizer.classes_ if is_coded and not binarizer.sparse_input_ else None
+
+
 def _is_plain(y: np.ndarray) -> bool:
     return type(y) is np.ndarray and y.ndim == 1 and len(y) > 0 and y.dtype.kind in "biufU"
 

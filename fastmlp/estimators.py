@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp import _labels
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
+from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
 from fastmlp._sklearn import StrOptions, _check_partial_fit_first_call, _fit_context, with_callbacks
 from fastmlp._stochastic import Validation
 from fastmlp._weights import Weights
@@ -353,11 +354,29 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             When X does not have the expected form.
         """
+        labels = self._short.labels(self.__dict__, X)
+        if labels is not None:
+            return labels
         check_is_fitted(self)
         return self._predict(X)
 
     def _predict(self, X: Any, check_input: bool = True) -> np.ndarray:
         return _labels.predict_labels(self._label_binarizer, self._forward_pass_fast(X, check_input=check_input))
+
+    def _prediction_forms(self) -> tuple[str, np.ndarray | None]:
+        return ("complements" if self.n_outputs_ == 1 else "outputs"), _labels.coded(self._label_binarizer)
+
+    _PREDICTIONS = ("predict_proba", "predict", "predict_log_proba")
+
+    def _make_predictor(self, method: str, source: Source) -> Predictor:
+        form, classes = self._prediction_forms()
+        if method == "predict":
+            binarizer = self._label_binarizer
+            if classes is not None and source.is_fast:
+                return label_predictor(source.fast("codes"), classes)
+            return source.plain(lambda outputs: _labels.predict_labels(binarizer, outputs))
+        numbers = source.make(form, _probabilities)
+        return log_predictor(numbers) if method == "predict_log_proba" else numbers
 
     def predict_proba(self, X):
         """Predict the probability of each class.
@@ -379,11 +398,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ValueError
             When X does not have the expected form.
         """
+        probabilities = self._short.numbers(self.__dict__, X)
+        if probabilities is not None:
+            return probabilities
         check_is_fitted(self)
-        outputs = self._forward_pass_fast(X)
-        if outputs.shape[1] > 1:
-            return outputs
-        return np.hstack([1 - outputs, outputs])
+        return _probabilities(self._forward_pass_fast(X))
 
     def predict_log_proba(self, X):
         """Predict the logarithm of the probability of each class.
@@ -707,12 +726,33 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ValueError
             When X does not have the expected form.
         """
+        numbers = self._short.numbers(self.__dict__, X)
+        if numbers is not None:
+            return numbers
         check_is_fitted(self)
         return self._predict(X)
 
+    def _prediction_forms(self) -> tuple[str, None]:
+        return ("column" if self.n_outputs_ == 1 else "outputs"), None
+
+    _PREDICTIONS = ("predict",)
+
+    def _make_predictor(self, method: str, source: Source) -> Predictor:
+        form, _ = self._prediction_forms()
+        return source.make(form, _flat)
+
     def _predict(self, X: Any, check_input: bool = True) -> np.ndarray:
-        outputs = self._forward_pass_fast(X, check_input=check_input)
-        return outputs.ravel() if outputs.shape[1] == 1 else outputs
+        return _flat(self._forward_pass_fast(X, check_input=check_input))
+
+
+def _probabilities(outputs: np.ndarray) -> np.ndarray:
+    """Return a column for each class."""
+    return outputs if outputs.shape[1] > 1 else np.hstack([1 - outputs, outputs])
+
+
+def _flat(outputs: np.ndarray) -> np.ndarray:
+    """Return a single output as a vector."""
+    return outputs.ravel() if outputs.shape[1] == 1 else outputs
 
 
 def _r2(y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None) -> float:

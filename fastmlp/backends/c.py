@@ -7,6 +7,7 @@ while it runs.
 
 from __future__ import annotations
 
+import math
 import os
 from functools import lru_cache
 from typing import Any
@@ -22,6 +23,8 @@ from fastmlp.spec import NetworkSpec
 _PARAMS_PER_ACTIVATION = 4
 _WORK_PER_CALL = 100_000_000
 """Flops of a forward pass between two chances for signals: 50 ms at 2 GFLOP/s."""
+_OUTPUTS_PER_CALL = 1 << 20
+"""Outputs of a prediction of codes that are kept at a time."""
 
 
 def _names(function: Any) -> dict[str, int]:
@@ -71,6 +74,10 @@ class CBackend:
         out = np.empty((X.shape[0], spec.units[-1]), spec.dtype)
         _forward(spec, params, X, out, [], [])
         return out
+
+    def bind(self, spec: NetworkSpec, params: np.ndarray, form: str = "outputs", *, finite: bool = False) -> Binding:
+        """Return network and parameters bound for many predictions; see `Binding`."""
+        return Binding(spec, params, form, finite)
 
     def layers(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return pre-activations and activations of all weight layers, each of shape (n, fan_out)."""
@@ -241,6 +248,65 @@ def _forward(
         before, after = (ffi.new("void *[]", part) if part else ffi.NULL for part in (layers[:half], layers[half:]))
         status = lib.fm_forward(network.struct, weights, block, place, before, after, *workspace)
         _check(status, spec)
+
+
+class Binding:
+    """A network and its parameters, with all that a call of C needs looked up once, for predictions without delay.
+
+    A call is ``predict(struct, n, view(X), view(out)) == ok`` for up to `few_rows` rows, and
+    ``many(n, view(X), view(out)) == ok`` for any number; ``view(chars, out, True)`` refuses what is read-only. X is
+    (n, units[0]); X and out are C-contiguous, of `dtype` and `out_dtype`: the caller has checked that. Predictions may
+    run in several threads.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    params : ndarray of shape (n_parameters,)
+        Kept alive, and read at each call.
+    form : {"outputs", "column", "complements", "codes"}
+        What a prediction is: the outputs, (n, units[-1]); a single output p, (n,), or 1 - p and p, (n, 2); or int64
+        class codes, (n,): whether a single output exceeds 1/2, or the place of the largest.
+    finite : bool
+        Whether rows that are not finite are refused, by a status that is not `ok`.
+    """
+
+    predict = staticmethod(lib.fm_predict)
+    view = staticmethod(ffi.from_buffer)
+    chars = ffi.typeof("char *")
+    ok = lib.FM_OK
+
+    def __init__(self, spec: NetworkSpec, params: np.ndarray, form: str, finite: bool) -> None:
+        self.dtype = spec.dtype
+        self.width = spec.units[0]
+        code, self.shape = {
+            "outputs": (lib.FM_OUTPUTS, (spec.units[-1],)),
+            "column": (lib.FM_OUTPUTS, ()),
+            "complements": (lib.FM_COMPLEMENTS, (2,)),
+            "codes": (lib.FM_CODES, ()),
+        }[form]
+        self.out_dtype = np.dtype(np.int64) if form == "codes" else spec.dtype
+        self._network, self._params = _network(spec), _parameters(spec, params)
+        self.struct = struct = ffi.new("fm_binding *")
+        struct.net, struct.params = self._network.struct, self._params
+        struct.form, struct.check_finite = code, finite
+        _check(lib.fm_bind(struct), spec)
+        self.few_rows = struct.few_rows
+        # Bounded in work, for signals, and in memory for what codes are read off.
+        work = _WORK_PER_CALL // (2 * spec.layout.n_parameters)
+        self._rows_per_call = max(256, min(work, _OUTPUTS_PER_CALL // spec.units[-1]))
+
+    def many(self, n: int, x: Any, out: Any) -> int:
+        """Predict n rows in pieces of bounded work and memory; return a status."""
+        step = min(n, self._rows_per_call)
+        workspace = _workspace(lib.fm_predict_workspace(self.struct, step))
+        x_bytes = self.width * self.dtype.itemsize
+        out_bytes = math.prod(self.shape) * self.out_dtype.itemsize
+        for first in range(0, n, step):
+            rows = min(step, n - first)
+            status = lib.fm_predict_many(self.struct, rows, x + first * x_bytes, out + first * out_bytes, *workspace)
+            if status != lib.FM_OK:
+                return status
+        return lib.FM_OK
 
 
 def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray | None) -> LossParts:

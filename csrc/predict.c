@@ -1,0 +1,119 @@
+#include "dispatch.h"
+#include "network.h"
+
+/* For calls that need no more: the layers of a few rows, and the outputs that codes are read off. */
+enum { STACK_WORKSPACE = 16384, STACK_OUTPUTS = 4096, MOST_FEW_ROWS = 64 };
+
+static int64_t output_bytes(const fm_network *net, int64_t rows)
+{
+    const int64_t real = net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
+    return (rows * net->units[net->n_layers] * real + 63) / 64 * 64;
+}
+
+int fm_bind(fm_binding *b)
+{
+    fm_context c;
+    if (fm_check_network(b->net) != FM_OK || b->form < FM_OUTPUTS || b->form > FM_CODES ||
+        (b->form == FM_COMPLEMENTS && b->net->units[b->net->n_layers] != 1))
+        return FM_BAD_ARGUMENT;
+    for (b->few_rows = MOST_FEW_ROWS; b->few_rows > 0; b->few_rows--)
+        if (fm_layout(&c, b->net, FM_FOR_FORWARD, b->few_rows, NULL) <= STACK_WORKSPACE &&
+            (b->form != FM_CODES || output_bytes(b->net, b->few_rows) <= STACK_OUTPUTS))
+            break;
+    return FM_OK;
+}
+
+/* Each p becomes 1 - p, p, in place: from the last row to the first, which is where nothing is overwritten unread. */
+#define DEFINE_COMPLEMENTS(name, real)         \
+    static void name(int64_t n, real *p)       \
+    {                                          \
+        for (int64_t i = n - 1; i >= 0; i--) { \
+            const real one = p[i];             \
+            p[2 * i + 1] = one;                \
+            p[2 * i] = 1 - one;                \
+        }                                      \
+    }
+DEFINE_COMPLEMENTS(complements_float, float)
+DEFINE_COMPLEMENTS(complements_double, double)
+
+/* The class of each row: with one output whether it exceeds 1/2; else the first of the largest, where NaN is larger than
+ * any number, as numpy.argmax has it. */
+#define DEFINE_CODES(name, real)                                            \
+    static void name(int64_t n, int64_t width, const real *a, int64_t *out) \
+    {                                                                       \
+        for (int64_t i = 0; i < n; i++, a += width) {                       \
+            int64_t best = width == 1 && a[0] > (real)0.5;                  \
+            for (int64_t j = 1; j < width && a[best] == a[best]; j++)       \
+                if (!(a[j] <= a[best]))                                     \
+                    best = j;                                               \
+            out[i] = best;                                                  \
+        }                                                                   \
+    }
+DEFINE_CODES(codes_float, float)
+DEFINE_CODES(codes_double, double)
+
+static void finish(const fm_binding *b, int64_t n, const void *outputs, void *out)
+{
+    const int is_float = b->net->dtype == FM_FLOAT32;
+    const int64_t n_outputs = b->net->units[b->net->n_layers];
+    if (b->form == FM_COMPLEMENTS && is_float)
+        complements_float(n, out);
+    else if (b->form == FM_COMPLEMENTS)
+        complements_double(n, out);
+    else if (b->form == FM_CODES && is_float)
+        codes_float(n, n_outputs, outputs, out);
+    else if (b->form == FM_CODES)
+        codes_double(n, n_outputs, outputs, out);
+}
+
+static int refused(const fm_binding *b, int64_t n, const void *x)
+{
+    return b->check_finite && !fm_kernels_chosen(b->net->dtype)->finite(n * b->net->units[0], x);
+}
+
+int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
+{
+    _Alignas(64) char stack[STACK_WORKSPACE], stack_outputs[STACK_OUTPUTS];
+    if (n < 1 || n > b->few_rows)
+        return FM_SMALL_WORKSPACE;
+    if (refused(b, n, x))
+        return FM_NOT_FINITE;
+    fm_context c;
+    fm_layout(&c, b->net, FM_FOR_FORWARD, n, stack);
+    const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
+    const fm_block block = {.x = &rows, .rows = n};
+    char *outputs = b->form == FM_CODES ? stack_outputs : out;
+    const char *in = x;
+    int64_t ld = rows.ldx;
+    for (int64_t l = 0; l < c.n_layers; l++) {
+        const int is_last = l == c.n_layers - 1;
+        char *result = is_last ? outputs : c.delta[l % 2];
+        const int64_t ld_result = is_last ? c.layers[l].fan_out : c.layers[l].ld;
+        fm_layer_forward(&c, b->params, l, &block, in, ld, result, result, ld_result, NULL);
+        in = result;
+        ld = ld_result;
+    }
+    finish(b, n, outputs, out);
+    return FM_OK;
+}
+
+int64_t fm_predict_workspace(const fm_binding *b, int64_t rows)
+{
+    return fm_forward_workspace(b->net, rows, b->net->dtype) + (b->form == FM_CODES ? output_bytes(b->net, rows) : 0);
+}
+
+int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, void *workspace, int64_t size)
+{
+    const int64_t scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
+    if (scratch > size)
+        return FM_SMALL_WORKSPACE;
+    if (refused(b, n, x))
+        return FM_NOT_FINITE;
+    void *outputs = scratch ? workspace : out;
+    const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
+    const int status =
+        fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, (char *)workspace + scratch, size - scratch);
+    if (status == FM_OK)
+        finish(b, n, outputs, out);
+    return status;
+}

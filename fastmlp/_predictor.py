@@ -1,0 +1,149 @@
+"""Predictors: bound callables ``f(x, out=None)``, the shortest way from an array to a prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastmlp.backends import Backend
+from fastmlp.spec import NetworkSpec
+
+Predictor = Callable[..., np.ndarray]
+
+
+class Source:
+    """What predictors of one model are made from.
+
+    Parameters
+    ----------
+    backend : Backend
+    spec : NetworkSpec
+    vector : callable
+        Returns the parameters as they are now.
+    bound : ndarray or None
+        The parameters, where an edit of the weights is an edit of this vector.
+    """
+
+    def __init__(
+        self, backend: Backend, spec: NetworkSpec, vector: Callable[[], np.ndarray], bound: np.ndarray | None
+    ) -> None:
+        self._backend, self._spec, self._vector, self._bound = backend, spec, vector, bound
+
+    @property
+    def is_fast(self) -> bool:
+        """Whether there is a `fast` predictor."""
+        return self._bound is not None and hasattr(self._backend, "bind")
+
+    def fast(self, form: str) -> Predictor:
+        """Return the predictor of a form (see `fastmlp.backends.c.Binding`)."""
+        return fast_predictor(self._backend.bind(self._spec, self._bound, form))
+
+    def plain(self, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
+        """Return a predictor on any backend: `decode` makes predictions of outputs."""
+        backend, spec, vector = self._backend, self._spec, self._vector
+        return plain_predictor(lambda x: decode(backend.forward(spec, vector(), x)), spec.units[0], spec.dtype)
+
+    def make(self, form: str, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
+        """Return the fastest of the two that there is."""
+        return self.fast(form) if self.is_fast else self.plain(decode)
+
+
+def fast_predictor(binding: Any) -> Predictor:
+    """Return the predictor of a backend's binding: what C writes is the prediction."""
+    predict, many, struct, few_rows = binding.predict, binding.many, binding.struct, binding.few_rows
+    view, chars, ok = binding.view, binding.chars, binding.ok
+    width, dtype, out_dtype = binding.width, binding.dtype, binding.out_dtype
+    columns = binding.shape[0] if binding.shape else 0
+    ndarray, empty = np.ndarray, np.empty
+
+    def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        shape = x.shape if type(x) is ndarray and x.dtype is dtype else _shape_of_rows(x, width, dtype)
+        if len(shape) != 2 or shape[1] != width or not (n := shape[0]):
+            raise _wrong_shape(shape, width)
+        expected = (n, columns) if columns else (n,)
+        if out is None:
+            out = empty(expected, out_dtype)
+        elif type(out) is not ndarray or out.dtype is not out_dtype or out.shape != expected:
+            _check_out(out, expected, out_dtype)
+        try:
+            rows, place = view(x), view(chars, out, True)
+        except ValueError:
+            raise _wrong_layout(x, out) from None
+        status = predict(struct, n, rows, place) if n <= few_rows else many(n, rows, place)
+        if status != ok:
+            raise RuntimeError(f"The C core refused a prediction: status {status}.")
+        return out
+
+    return predictor
+
+
+def label_predictor(codes_of: Predictor, classes: np.ndarray) -> Predictor:
+    """Return the predictor of labels, by their codes."""
+
+    def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        labels = classes[codes_of(x)]
+        return labels if out is None else _copy(labels, out)
+
+    return predictor
+
+
+def log_predictor(numbers: Predictor) -> Predictor:
+    """Return the predictor of logarithms."""
+
+    def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        out = numbers(x, out)
+        return np.log(out, out=out)
+
+    return predictor
+
+
+def plain_predictor(outputs: Callable[[np.ndarray], np.ndarray], width: int, dtype: np.dtype) -> Predictor:
+    """Return a predictor that checks x and calls `outputs`, for any backend."""
+
+    def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        shape = _shape_of_rows(x, width, dtype)
+        if len(shape) != 2 or shape[1] != width or not shape[0]:
+            raise _wrong_shape(shape, width)
+        if not x.flags.c_contiguous:
+            raise _wrong_layout(x, None)
+        results = outputs(x)
+        return results if out is None else _copy(results, out)
+
+    return predictor
+
+
+def _copy(results: np.ndarray, out: np.ndarray) -> np.ndarray:
+    _check_out(out, results.shape, results.dtype)
+    if not (out.flags.c_contiguous and out.flags.writeable):
+        raise _wrong_layout(None, out)
+    out[...] = results
+    return out
+
+
+def _shape_of_rows(x: Any, width: int, dtype: np.dtype) -> tuple[int, ...]:
+    if not isinstance(x, np.ndarray):
+        raise TypeError(f"x must be a numpy array of shape (n, {width}), got {type(x).__name__}.")
+    if x.dtype != dtype:
+        raise TypeError(f"x must have dtype {dtype}, the model's, got {x.dtype}.")
+    return x.shape
+
+
+def _wrong_shape(shape: tuple[int, ...], width: int) -> ValueError:
+    return ValueError(f"x must have shape (n, {width}) with at least one row, got {shape}.")
+
+
+def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy array of shape {shape}, got {type(out).__name__}.")
+    if out.dtype != dtype:
+        raise TypeError(f"out must have dtype {dtype}, got {out.dtype}.")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}, got {out.shape}.")
+
+
+def _wrong_layout(x: np.ndarray | None, out: np.ndarray | None) -> ValueError:
+    if x is not None and not x.flags.c_contiguous:
+        return ValueError(f"x must be C-contiguous, got strides {x.strides}; numpy.ascontiguousarray makes it so.")
+    return ValueError(f"out must be C-contiguous and writable, got strides {out.strides}, {out.flags.writeable=}.")

@@ -1,0 +1,176 @@
+"""The short path into predictions: what scikit-learn's validation would let pass anyway goes straight into C.
+
+A fitted estimator is bound once, at a prediction that went the long way: its weights, activations and backend. A call
+then makes sure that nothing of this has changed and that X is a plain array of the model's dtype, lets C check that X
+is finite, and is done. In every other case it returns None, and the long way decides: it converts, warns or raises.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp.backends import Backend, configured
+from fastmlp.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from fastmlp._base import BaseMLP
+    from fastmlp._weights import Weights
+
+Attributes = dict[str, Any]
+Call = Callable[[Attributes, Any], np.ndarray | None]
+
+# os.environ encodes its key at each look-up, which takes half a microsecond; the mapping behind it is of encoded keys.
+_environment = getattr(os.environ, "_data", os.environ)
+_VARIABLE = os.environ.encodekey("FASTMLP_BACKEND") if _environment is not os.environ else "FASTMLP_BACKEND"
+
+_LONG_WAY = (
+    "__sklearn_is_fitted__",
+    "_forward_pass_fast",
+    "_outputs",
+    "_predict",
+    "_present_weights",
+    "_spec",
+    "__sklearn_tags__",
+)
+"""A subclass that has one of these for itself always goes the long way."""
+
+
+_WATCHED = ("activation", "out_activation_", "dtype", "n_features_in_", "backend")
+"""Attributes that a prediction depends on, besides the weights."""
+
+
+def _not_bound(attributes: Attributes, X: Any) -> None:
+    return None
+
+
+class ShortPath:
+    """What an estimator is bound to.
+
+    Attributes
+    ----------
+    numbers : callable
+        ``numbers(vars(estimator), X)``: probabilities, or the predictions of a regressor; or None.
+    labels : callable
+        The same for the labels that a classifier predicts.
+    """
+
+    __slots__ = ("_state", "labels", "numbers")
+
+    def __init__(self) -> None:
+        self._state: tuple[Any, ...] | None = None
+        self.numbers: Call = _not_bound
+        self.labels: Call = _not_bound
+
+    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> None:
+        """Bind what a prediction that has gone the long way has used, where there is a short one for it."""
+        attributes = vars(estimator)
+        state = (weights, *(attributes.get(name) for name in _WATCHED), configured.get(), _environment.get(_VARIABLE))
+        if state == self._state or not _is_ordinary(estimator, spec, weights, backend):
+            return
+        form, classes = estimator._prediction_forms()
+        labels = _not_bound
+        if classes is not None:
+            codes = _make_call(backend.bind(spec, weights.vector, "codes", finite=True), *state)
+            labels = _make_labels(codes, attributes["_label_binarizer"], classes)
+        # Other threads may be predicting: each of these functions looks at the state by itself.
+        self.numbers = _make_call(backend.bind(spec, weights.vector, form, finite=True), *state)
+        self.labels = labels
+        self._state = state
+
+
+def _is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> bool:
+    """Return whether the long way does for plain arrays what a bound call does, and nothing else."""
+    from fastmlp.estimators import MLPClassifier, MLPRegressor
+
+    attributes, own = vars(estimator), type(estimator)
+    if own not in (MLPClassifier, MLPRegressor):
+        base = MLPClassifier if isinstance(estimator, MLPClassifier) else MLPRegressor
+        if any(getattr(own, name, None) is not getattr(base, name, None) for name in _LONG_WAY):
+            return False
+    return (
+        hasattr(backend, "bind")
+        and attributes.get("_weights") is weights
+        and type(attributes.get("coefs_")) is type(attributes.get("intercepts_")) is list
+        and spec.dtype == weights.vector.dtype
+        and attributes.get("n_features_in_") == spec.units[0]
+        and "feature_names_in_" not in attributes
+    )
+
+
+def _make_call(
+    binding: Any,
+    weights: Weights,
+    activation: str,
+    output: str,
+    own_dtype: str | None,
+    n_features: int,
+    backend: str,
+    configuration: str | None,
+    variable: Any,
+) -> Call:
+    """Return a function that computes a bound prediction, or None where the state or X is not what is expected."""
+    coefs, intercepts = weights.lists()
+    # Lists are equal at once where they hold the same objects. Comparing two arrays of several numbers has no truth
+    # value and raises; only those of one number can be equal and be two, so these are looked at one by one.
+    single = [("coefs_", i, array) for i, array in enumerate(coefs) if array.size == 1]
+    single += [("intercepts_", i, array) for i, array in enumerate(intercepts[:-1]) if array.size == 1]
+    last = intercepts[-1] if intercepts[-1].size == 1 else None
+
+    def same_single(attributes: Attributes) -> bool:
+        return all(attributes[which][i] is array for which, i, array in single)
+
+    get_configuration, get_variable, name = configured.get, _environment.get, _VARIABLE
+    predict, many, struct, few_rows = binding.predict, binding.many, binding.struct, binding.few_rows
+    view, ok = binding.view, binding.ok
+    width, dtype, out_dtype = binding.width, binding.dtype, binding.out_dtype
+    columns = binding.shape[0] if binding.shape else 0
+    ndarray, empty = np.ndarray, np.empty
+
+    def call(attributes: Attributes, X: Any) -> np.ndarray | None:
+        if type(X) is not ndarray or ((found := X.dtype) is not dtype and found != dtype):
+            return None
+        try:
+            n, n_columns = X.shape
+            if not (
+                n_columns == width
+                and n
+                and attributes["coefs_"] == coefs
+                and attributes["intercepts_"] == intercepts
+                and (last is None or attributes["intercepts_"][-1] is last)
+                and (not single or same_single(attributes))
+                and attributes["activation"] is activation
+                and attributes["out_activation_"] is output
+                and attributes["dtype"] is own_dtype
+                and attributes["n_features_in_"] is n_features
+                and attributes["backend"] is backend
+                and "feature_names_in_" not in attributes
+                and get_configuration() is configuration
+                and get_variable(name) == variable
+            ):
+                return None
+            rows = view(X)
+        except Exception:
+            # Another number of dimensions, not contiguous, or something odd in the place of a weight array: the long
+            # way tells what is wrong, if anything is.
+            return None
+        out = empty((n, columns) if columns else n, out_dtype)
+        status = predict(struct, n, rows, view(out)) if n <= few_rows else many(n, rows, view(out))
+        return out if status == ok else None
+
+    return call
+
+
+def _make_labels(codes_of: Call, binarizer: Any, classes: np.ndarray) -> Call:
+    """Return a function that computes labels, or None."""
+
+    def labels(attributes: Attributes, X: Any) -> np.ndarray | None:
+        if attributes.get("_label_binarizer") is not binarizer or binarizer.classes_ is not classes:
+            return None
+        codes = codes_of(attributes, X)
+        return None if codes is None else classes[codes]
+
+    return labels

@@ -1,0 +1,415 @@
+"""The short path into predictions: the bits of the long one where it applies, and the long one everywhere else."""
+
+import copy
+import os
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import _short as short
+
+try:
+    from fastmlp.backends import c
+except ImportError:
+    pytest.skip("the compiled extension is missing", allow_module_level=True)
+
+pytestmark = [
+    pytest.mark.c,
+    pytest.mark.skipif(os.environ.get("FASTMLP_BACKEND", "c") not in ("c", "auto"), reason="another backend is chosen"),
+]
+
+rng = np.random.default_rng(0)
+ROWS = rng.normal(size=(300, 6))
+LABELS = {
+    "binary": (ROWS.sum(axis=1) > 0).astype(int),
+    "multiclass": np.digitize(ROWS.sum(axis=1), [-2, 0, 2]),
+    "strings": np.array(["no", "perhaps", "yes"])[np.digitize(ROWS.sum(axis=1), [-1, 1])],
+    "booleans": ROWS[:, 0] > 0,
+    "one class": np.zeros(300, dtype=int),
+    "several labels": (ROWS[:, :3] > 0).astype(int),
+    "regression": ROWS.sum(axis=1),
+    "two outputs": ROWS[:, :2] * 3,
+}
+METHODS = dict.fromkeys(LABELS, ("predict_proba", "predict", "predict_log_proba"))
+METHODS["regression"] = METHODS["two outputs"] = ("predict",)
+CALLS = [(name, method) for name, methods in METHODS.items() for method in methods]
+NEVER_BOUND = [("one class", "predict"), ("several labels", "predict")]
+
+
+def fitted(name="multiclass", dtype="float64", cls=None, **options):
+    if cls is None:
+        cls = MLPRegressor if METHODS[name] == ("predict",) else MLPClassifier
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return cls(**{"hidden_layer_sizes": (7,), "max_iter": 3, "random_state": 0, **options}).fit(
+            ROWS.astype(dtype), LABELS[name]
+        )
+
+
+@pytest.fixture
+def long_calls(monkeypatch):
+    """Count the predictions that go the long way."""
+    calls = []
+    for cls in (MLPClassifier, MLPRegressor):
+        original = cls._outputs
+
+        def counted(self, X, original=original):
+            calls.append(X)
+            return original(self, X)
+
+        monkeypatch.setattr(cls, "_outputs", counted)
+    return calls
+
+
+def long_way(estimator, method, X):
+    """What the method returns without a short path."""
+    estimator = copy.deepcopy(estimator)
+    del estimator._short
+    assert estimator._short.numbers is short.ShortPath().numbers  # the class's, which binds nothing
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return getattr(estimator, method)(X)
+
+
+def bound(estimator):
+    """Bind the estimator, by a prediction that goes the long way."""
+    estimator.predict(ROWS[:2].astype(estimator.coefs_[0].dtype))
+    return estimator
+
+
+def assert_same(one, other):
+    assert type(one) is type(other) is np.ndarray
+    assert one.dtype == other.dtype
+    assert one.shape == other.shape
+    assert one.tobytes() == other.tobytes()
+
+
+@pytest.mark.parametrize(("name", "method"), CALLS)
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 300])
+def test_same_bits_as_the_long_way(name, method, n, dtype, long_calls):
+    estimator, X = fitted(name, dtype), ROWS[:n].astype(dtype)
+    expected = long_way(estimator, method, X)
+    bound(estimator)
+    long_calls.clear()
+    for _ in range(2):
+        with np.errstate(divide="ignore"):
+            assert_same(getattr(estimator, method)(X), expected)
+    assert bool(long_calls) == ((name, method) in NEVER_BOUND)
+
+
+def test_many_rows_in_pieces(dtype, long_calls, monkeypatch):
+    monkeypatch.setattr(c, "_OUTPUTS_PER_CALL", 1000)
+    monkeypatch.setattr(c, "_WORK_PER_CALL", 1000)
+    X = np.tile(ROWS, (10, 1)).astype(dtype)
+    for name, method in CALLS:
+        estimator = bound(fitted(name, dtype))
+        with np.errstate(divide="ignore"):
+            assert_same(getattr(estimator, method)(X), long_way(estimator, method, X))
+        X[-1, -1] = np.nan  # in the last piece
+        with pytest.raises(ValueError, match="Input X contains NaN"):
+            getattr(estimator, method)(X)
+        X[-1, -1] = 0
+
+
+@pytest.mark.parametrize("units", [(), (1,), (1, 1), (400, 300)], ids=str)
+def test_shapes_of_networks(units, dtype, long_calls):
+    # A weight array of a single number is compared by identity; wide layers leave few rows or none for the stack.
+    for name in ("binary", "multiclass", "regression"):
+        estimator = bound(fitted(name, dtype, hidden_layer_sizes=units))
+        for n in (1, 40, 300):
+            X = ROWS[:n].astype(dtype)
+            for method in METHODS[name]:
+                expected = long_way(estimator, method, X)
+                long_calls.clear()
+                with np.errstate(divide="ignore"):
+                    assert_same(getattr(estimator, method)(X), expected)
+                assert not long_calls
+
+
+def test_outputs_that_are_not_numbers_are_classified_as_by_numpy(dtype):
+    estimator = fitted("multiclass", dtype, hidden_layer_sizes=())
+    for values in ([0, np.nan, 1, np.nan], [np.nan, 0, 0, 0], [np.inf, np.inf, 0, 0], [1, 1, 1, 1], [0, 2, 2, 1]):
+        estimator.coefs_[0][:] = 0
+        estimator.intercepts_[0][:] = values
+        estimator.out_activation_ = "identity"
+        X = ROWS[:3].astype(dtype)
+        bound(estimator)
+        assert_same(estimator.predict(X), long_way(estimator, "predict", X))
+
+
+class Rows(np.ndarray):
+    """An array that is not plain."""
+
+
+FALLS_BACK = {
+    "list": lambda X: X.tolist(),
+    "subclass": lambda X: X.view(Rows),
+    "other float": lambda X: X.astype("float64" if X.dtype == "float32" else "float32"),
+    "integers": lambda X: np.ones(X.shape, int),
+    "byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+    "not contiguous": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "column-major": np.asfortranarray,
+    "vector": lambda X: X[0],
+    "three dimensions": lambda X: X[None],
+    "too wide": lambda X: np.hstack([X, X]),
+    "no rows": lambda X: X[:0],
+    "NaN": lambda X: np.where(X[1, 2] == X, np.nan, X).astype(X.dtype),
+    "infinite": lambda X: np.where(X[-1, -1] == X, -np.inf, X).astype(X.dtype),
+    "None": lambda X: None,
+    "sparse": lambda X: pytest.importorskip("scipy.sparse").csr_matrix(X),
+    "frame": lambda X: pytest.importorskip("pandas").DataFrame(X),
+}
+
+
+def outcome(function, X):
+    """What it returns or raises, and its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = function(X)
+        except Exception as error:
+            result = error
+    return result, [(w.category, str(w.message)) for w in caught]
+
+
+@pytest.mark.parametrize("spoil", FALLS_BACK)
+def test_other_input_goes_the_long_way(spoil, dtype):
+    for name, method in CALLS:
+        estimator, X = bound(fitted(name, dtype)), FALLS_BACK[spoil](ROWS[:9].astype(dtype))
+        (result, warned), (expected, also_warned) = (
+            outcome(getattr(estimator, method), X),
+            outcome(lambda X, e=estimator, m=method: long_way(e, m, X), X),
+        )
+        assert type(result) is type(expected)
+        if isinstance(result, Exception):
+            assert str(result) == str(expected)
+        else:
+            assert_same(result, expected)
+        if method != "predict_log_proba":  # of which the long way here keeps its own warnings
+            assert warned == also_warned
+
+
+def test_read_only_and_unpickled_rows_take_it(dtype, long_calls):
+    estimator, X = bound(fitted(dtype=dtype)), ROWS[:3].astype(dtype)
+    fixed, loaded = X.copy(), pickle.loads(pickle.dumps(X))
+    fixed.flags.writeable = False
+    long_calls.clear()
+    assert_same(estimator.predict_proba(fixed), estimator.predict_proba(X))
+    assert_same(estimator.predict_proba(loaded), estimator.predict_proba(X))
+    assert not long_calls
+
+
+def other_weights(estimator):
+    estimator.coefs_[0] = estimator.coefs_[0] * 2
+
+
+def other_bias(estimator):
+    estimator.intercepts_[-1] = estimator.intercepts_[-1] + 1
+
+
+def equal_bias_of_another_dtype(estimator):
+    estimator.intercepts_[-1] = estimator.intercepts_[-1].astype("float64")
+
+
+def other_lists(estimator):
+    estimator.coefs_ = [array * 2 for array in estimator.coefs_]
+
+
+def edited(estimator):
+    estimator.coefs_[0][:] *= 2
+
+
+def other_activation(estimator):
+    estimator.set_params(activation="tanh")
+
+
+def other_output(estimator):
+    estimator.out_activation_ = "logistic"
+
+
+def other_dtype(estimator):
+    estimator.set_params(dtype="float64")
+
+
+def other_backend(estimator):
+    estimator.set_params(backend="numpy")
+
+
+def fitted_again(estimator):
+    estimator.set_params(random_state=1).fit(ROWS.astype("float32"), LABELS["regression"])
+
+
+def trained_on(estimator):
+    estimator.partial_fit(ROWS.astype("float32"), LABELS["regression"])
+
+
+CHANGES = [
+    other_weights,
+    other_bias,
+    equal_bias_of_another_dtype,
+    other_lists,
+    edited,
+    other_activation,
+    other_output,
+    other_dtype,
+    other_backend,
+    fitted_again,
+    trained_on,
+]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changes_take_effect(change):
+    # One output: a bias of a single number is where a comparison by value would not see a change of dtype.
+    estimator, X = bound(fitted("regression", "float32", max_iter=1)), ROWS[:5].astype("float32")
+    before = estimator.predict(X)
+    assert_same(estimator.predict(X), before)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        change(estimator)
+    for _ in range(3):
+        assert_same(estimator.predict(X), long_way(estimator, "predict", X))
+    assert estimator.predict(X).tobytes() != before.tobytes()
+
+
+@pytest.mark.parametrize(
+    "odd", [None, "text", 1.0, [[1.0]], np.zeros((2, 2)), object()], ids=lambda odd: type(odd).__name__
+)
+def test_odd_things_in_the_place_of_weights(odd):
+    estimator, X = bound(fitted("regression")), ROWS[:5]
+    for name, place in (("coefs_", 0), ("intercepts_", -1)):
+        kept = getattr(estimator, name)[place]
+        getattr(estimator, name)[place] = odd
+        (result, _), (expected, _) = (
+            outcome(estimator.predict, X),
+            outcome(lambda X: long_way_of_lists(estimator, X), X),
+        )
+        assert type(result) is type(expected)
+        getattr(estimator, name)[place] = kept
+    assert_same(estimator.predict(X), long_way(estimator, "predict", X))
+
+
+def long_way_of_lists(estimator, X):
+    fresh = MLPRegressor(hidden_layer_sizes=(7,))
+    for name in ("coefs_", "intercepts_", "out_activation_", "n_outputs_", "n_layers_", "n_features_in_"):
+        setattr(fresh, name, getattr(estimator, name))
+    return fresh.predict(X)
+
+
+def test_other_labels_take_effect():
+    estimator, X = bound(fitted("multiclass")), ROWS[:20]
+    codes = estimator.predict(X)
+    estimator.classes_[:] = estimator.classes_[::-1].copy()
+    assert_same(estimator.predict(X), 3 - codes)
+    estimator._label_binarizer.classes_ = np.array(list("abcd"))
+    assert_same(estimator.predict(X), np.array(list("abcd"))[codes])
+
+
+def test_the_backend_is_asked_for_at_each_call(monkeypatch, long_calls):
+    estimator, X = bound(fitted("multiclass")), ROWS[:20]
+    estimator.predict_proba(X)
+    long_calls.clear()
+    estimator.predict_proba(X)
+    assert not long_calls
+    with fastmlp.config_context(backend="numpy"):
+        estimator.predict_proba(X)
+        estimator.predict_proba(X)
+    assert len(long_calls) == 2
+    estimator.predict_proba(X)
+    long_calls.clear()
+    estimator.predict_proba(X)
+    assert not long_calls
+    monkeypatch.setenv("FASTMLP_BACKEND", "numpy")
+    estimator.predict_proba(X)
+    assert len(long_calls) == 1
+    monkeypatch.setenv("FASTMLP_BACKEND", "tpu")
+    with pytest.raises(ValueError, match="FASTMLP_BACKEND"):
+        estimator.predict_proba(X)
+
+
+def test_names_of_features_are_looked_at():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(ROWS, columns=list("abcdef"))
+    estimator = MLPRegressor(max_iter=1, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(frame, LABELS["regression"])
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="X does not have valid feature names"):
+            estimator.predict(ROWS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        estimator.fit(ROWS, LABELS["regression"])
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="X has feature names"):
+            estimator.predict(frame)
+
+
+def test_finiteness_is_scikit_learns_to_assume():
+    from sklearn import config_context
+
+    estimator, X = bound(fitted("regression")), ROWS[:3].copy()
+    X[1, 1] = np.nan
+    with config_context(assume_finite=True):
+        assert np.isnan(estimator.predict(X)).tolist() == [False, True, False]
+    with pytest.raises(ValueError, match="Input X contains NaN"):
+        estimator.predict(X)
+
+
+def test_not_fitted():
+    from sklearn.exceptions import NotFittedError
+
+    for method in ("predict", "predict_proba", "predict_log_proba"):
+        with pytest.raises(NotFittedError):
+            getattr(MLPClassifier(), method)(ROWS)
+    estimator = bound(fitted("regression"))
+    del estimator.coefs_, estimator.intercepts_
+    with pytest.raises(AttributeError):
+        estimator.predict(ROWS)
+
+
+class Doubled(MLPRegressor):
+    def _forward_pass_fast(self, X, check_input=True):
+        return 2 * super()._forward_pass_fast(X, check_input)
+
+
+class Renamed(MLPRegressor):
+    """Overrides nothing that a prediction takes."""
+
+
+class Halved(MLPClassifier):
+    def predict_proba(self, X):
+        return super().predict_proba(X) / 2
+
+
+def test_subclasses(long_calls):
+    plain = fitted("regression")
+    expected = plain.predict(ROWS)
+    for cls, factor in ((Doubled, 2), (Renamed, 1)):
+        estimator = bound(fitted("regression", cls=cls))
+        long_calls.clear()
+        assert_same(estimator.predict(ROWS), factor * expected)
+        assert bool(long_calls) == (cls is Doubled)
+    halved = bound(fitted("binary", cls=Halved))
+    for _ in range(2):
+        assert_same(halved.predict_log_proba(ROWS), np.log(fitted("binary").predict_proba(ROWS) / 2))
+
+
+def test_states_are_not_carried_away(long_calls):
+    estimator = bound(fitted("regression"))
+    expected = estimator.predict(ROWS)
+    attributes = dict(vars(estimator))
+    estimator.predict(ROWS)
+    assert vars(estimator) == attributes
+    for other in (pickle.loads(pickle.dumps(estimator)), copy.deepcopy(estimator)):
+        assert "_short" not in estimator.__getstate__()
+        assert other._short is not estimator._short
+        other.coefs_[0][:] = 0
+        other.intercepts_[0][:] = 0
+        bound(other)
+        assert len(set(other.predict(ROWS))) == 1
+    assert_same(estimator.predict(ROWS), expected)
