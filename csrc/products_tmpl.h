@@ -144,12 +144,52 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
     K(tiles)(m, n, 0, t);
 }
 
+/* The last `tail` columns of an outer product, less than a vector: with the roles of a and d exchanged the lanes run over
+ * the m rows of g, and few of them lie idle. Piece by piece, each transposed on its way into g. */
+static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
+{
+    enum { PIECE = 6 * V(width) };
+    REAL piece[V(width) * PIECE];
+    const V(mask) columns = V(first)(tail);
+    K(tile) swapped = {.lda = t->ldb, .ldb = t->lda, .ldc = PIECE, .depth = t->depth, .c = piece};
+    for (int64_t i = 0; i < m; i += PIECE) {
+        const int64_t n = m - i < PIECE ? m - i : PIECE;
+        swapped.a = t->b;
+        swapped.b = t->a + i;
+        K(tiles)(tail, n, 1, swapped);
+        for (int64_t j = 0; j < n; j += V(width)) {
+            const V(mask) in = V(first)(n - j);
+            V(t) square[V(width)];
+#pragma GCC unroll 16
+            for (int r = 0; r < V(width); r++)
+                square[r] = r < tail ? V(load_first)(piece + r * PIECE + j, in) : V(zero)();
+            V(transpose)(square);
+            REAL *c = t->c + (i + j) * t->ldc;
+#pragma GCC unroll 16
+            for (int r = 0; r < V(width); r++, c += t->ldc)
+                if (r < n - j)
+                    V(store_first)(c, columns,
+                                   t->accumulate ? V(add)(V(load_first)(c, columns), square[r]) : square[r]);
+        }
+    }
+}
+
 static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
                      void *g, int accumulate)
 {
-    const K(tile)
-        t = {.a = a, .b = d, .c = g, .lda = lda, .ldb = ldd, .ldc = n, .depth = rows, .accumulate = accumulate};
-    K(tiles)(m, n, 1, t);
+    K(tile) t = {.a = a, .b = d, .c = g, .lda = lda, .ldb = ldd, .ldc = n, .depth = rows, .accumulate = accumulate};
+    const int64_t tail = n % V(width), squares = (m + V(width) - 1) / V(width);
+    /* Exchanging saves FMAs in each row and costs transpositions, one worth about SQUARE of them. */
+    enum { SQUARE = 100 };
+    if (rows * (m - squares * tail) <= SQUARE * squares) {
+        K(tiles)(m, n, 1, t);
+        return;
+    }
+    K(tiles)(m, n - tail, 1, t);
+    t.b += n - tail;
+    t.c += n - tail;
+    if (tail > 0)
+        K(outer_tail)(m, (int)tail, &t);
 }
 
 static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void *w_, const void *bias, void *out_)
