@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,6 +25,9 @@ from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backen
 from fastmlp.solvers import SolverState
 from fastmlp.spec import ActivationLike, NetworkSpec, make_spec
 from fastmlp.training import draw_parameters, run_training
+
+if TYPE_CHECKING:
+    from fastmlp.trace import Explanation, Trace
 
 _FORMAT = 1
 """Version of what a pickle holds."""
@@ -484,6 +487,71 @@ class Network:
         grad = layout.allocate(self.dtype)
         self._resolve_backend().loss_grad(self._spec, self._params, data, self._alpha, grad)
         return layout.coefs(grad), layout.intercepts(grad)
+
+    def trace(self, x: Any, y: Any) -> Trace:
+        """Return every number of one row's way through the network and of the gradient's way back.
+
+        Parameters
+        ----------
+        x : array-like of shape (units[0],)
+            One row; also as a column (units[0], 1) or a row (1, units[0]).
+        y : array-like of shape (units[-1],)
+            Its targets; also as a column or a row, for one output a number, for softmax outputs an integer class code.
+
+        Returns
+        -------
+        fastmlp.trace.Trace
+            ``z[l]``, ``a[l]``, ``delta[l]``, ``dW[l]`` and ``db[l]`` of every layer in the lecture's notation; printed,
+            a table; ``plot()`` draws it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            When an argument is not what is expected, or there is no gradient through one of the activations (step).
+
+        Examples
+        --------
+        >>> from fastmlp import Network
+        >>> trace = Network([4, 3, 1], random_state=0).trace([1.0, 2.0, 3.0, 4.0], 0.5)
+        >>> {l: dW.shape for l, dW in trace.dW.items()}
+        {1: (3, 4), 2: (1, 3)}
+        """
+        from fastmlp.trace import trace
+
+        return trace(self, x, y)
+
+    def explain(self, x: Any, y: Any, layer: int, i: int, j: int) -> Explanation:
+        """Return one partial derivative by the chain rule: every path from the loss to the weight, with its factors.
+
+        Parameters
+        ----------
+        x, y
+            One row and its targets, as of `trace`.
+        layer, i, j : int
+            The weight in row i and column j of ``W(layer)``, from unit j to unit i; all are counted from 1.
+
+        Returns
+        -------
+        fastmlp.trace.Explanation
+            Its ``paths``, with their ``factors`` and ``product``; ``derivative``, their sum; printed, all of it.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `trace`, when there is no such weight, and when there are more than 100,000 paths.
+
+        Examples
+        --------
+        >>> from fastmlp import Network
+        >>> net = Network.from_weights([[[0.5]]], [[0.0]], output_activation="logistic")
+        >>> print(net.explain([2.0], 1.0, layer=1, i=1, j=1))
+        dL/dw[1]_11 = -0.1058, the sum over 1 path
+          dL/da[1]_1 * da[1]_1/dz[1]_1 * dz[1]_1/dw[1]_11
+             -0.2689 *          0.1966 *                2 = -0.1058
+        """
+        from fastmlp.trace import explain
+
+        return explain(self, x, y, layer, i, j)
 
     def fit(
         self,

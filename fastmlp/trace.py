@@ -1,0 +1,322 @@
+"""One row through a network, with every number on the way: what `Network.trace` and `Network.explain` return.
+
+The notation is the lecture's. Layers and units are counted from 1, layer 0 is the input, vectors are columns, and
+the element of ``W[l]`` in row i and column j leads from unit j of layer l - 1 to unit i of layer l::
+
+    z[l] = W[l] a[l-1] + b[l]                       a[0] = x
+    a[l] = g_l(z[l])
+
+    delta[L] = dL/da[L] * g_L'(z[L])                delta[l] is dL/dz[l]
+    delta[l] = (W[l+1]^T delta[l+1]) * g_l'(z[l])
+
+    dW[l] = delta[l] a[l-1]^T
+    db[l] = delta[l]
+
+D. E. Rumelhart, G. E. Hinton, R. J. Williams, "Learning representations by back-propagating errors", Nature 323 (1986),
+https://doi.org/10.1038/323533a0
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp._validation import as_numbers, check_count, check_inputs, check_targets
+from fastmlp.activations import get_activation
+from fastmlp.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from fastmlp.network import Network
+
+_MAX_PATHS = 100_000
+"""More paths than that nobody reads, and their number is the product of the widths of the layers behind a weight."""
+
+_SHOWN = 8
+"""Units of a layer, and weights of a unit, that a table shows; of more it leaves out the middle."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Trace:
+    """One row through a network and back: made by `Network.trace`; printed, it is a table.
+
+    Attributes
+    ----------
+    spec : NetworkSpec
+        Units, activations and loss of the network.
+    y : ndarray of shape (units[-1], 1)
+    loss : float
+        L2 term included.
+    alpha : float
+        L2 penalty; its part of the gradient, ``alpha * W[l]``, is in `dW`.
+    W, b : dict of int to ndarray
+        Copies of the parameters by layer, l = 1 ... L: ``W[l]`` of shape (units[l], units[l-1]), ``b[l]`` of shape
+        (units[l], 1).
+    z, a, delta : dict of int to ndarray of shape (units[l], 1)
+        Pre-activations, activations and ``dL/dz``; ``a[0]`` is the input.
+    slope : dict of int to ndarray
+        ``g'(z)`` of shape (units[l], 1); of an activation that couples its units (softmax) the matrix
+        ``da[k]/dz[i]`` of shape (units[l], units[l]).
+    dL_da : ndarray of shape (units[-1], 1) or None
+        Derivative of the loss with respect to the outputs. None where the output activation belongs to the loss: then
+        the two factors ``dL/da`` and ``da/dz``, each of which may overflow, are taken together as ``dL/dz = a - y``.
+    dW, db : dict of int to ndarray
+        The gradient, in the shapes of W and b.
+
+    Examples
+    --------
+    >>> from fastmlp import Network
+    >>> net = Network.from_weights([[[2.0], [-1.0]]], [[0.5]])
+    >>> trace = net.trace([1.0, 3.0], 0.0)
+    >>> trace.z[1], trace.dW[1], trace.db[1]
+    (array([[-0.5]]), array([[-0.5, -1.5]]), array([[-0.5]]))
+    >>> print(trace)
+    Trace of one row through Network [2, 1]: loss 'squared_error' = 0.125
+    layer 0: input
+      unit  a
+         1  1
+         2  3
+    layer 1: identity
+      unit     z     a  g'(z)  delta    db    b  W[:,1]  W[:,2]  dW[:,1]  dW[:,2]
+         1  -0.5  -0.5      1   -0.5  -0.5  0.5       2      -1     -0.5     -1.5
+    target
+      unit  y
+         1  0
+    """
+
+    spec: NetworkSpec
+    y: np.ndarray
+    loss: float
+    alpha: float
+    W: dict[int, np.ndarray]
+    b: dict[int, np.ndarray]
+    z: dict[int, np.ndarray]
+    a: dict[int, np.ndarray]
+    slope: dict[int, np.ndarray]
+    dL_da: np.ndarray | None  # noqa: N815
+    delta: dict[int, np.ndarray]
+    dW: dict[int, np.ndarray]  # noqa: N815
+    db: dict[int, np.ndarray]
+
+    def __str__(self) -> str:
+        units = list(self.spec.units)
+        lines = [f"Trace of one row through Network {units}: loss {self.spec.loss!r} = {self.loss:.6g}"]
+        lines += ["layer 0: input", *_table({"a": self.a[0]})]
+        for layer, (name, _) in enumerate(self.spec.activations, start=1):
+            lines.append(f"layer {layer}: {name}")
+            columns = {"z": self.z[layer], "a": self.a[layer]}
+            if self.slope[layer].shape[1] == 1:
+                columns["g'(z)"] = self.slope[layer]
+            columns |= {"delta": self.delta[layer], "db": self.db[layer], "b": self.b[layer]}
+            lines += _table(columns | {"W": self.W[layer], "dW": self.dW[layer]}, matrices=("W", "dW"))
+        return "\n".join([*lines, "target", *_table({"y": self.y})])
+
+    __repr__ = __str__
+
+
+@dataclass(frozen=True)
+class Factor:
+    """One factor of the chain rule: its name, as ``"da[2]_1/dz[2]_1"``, and its value."""
+
+    name: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Path:
+    """One way from the loss to a weight.
+
+    Attributes
+    ----------
+    factors : tuple of Factor
+        From the loss to the weight.
+    """
+
+    factors: tuple[Factor, ...]
+
+    @property
+    def product(self) -> float:
+        """Product of the factors: what this path adds to the derivative."""
+        return math.prod(factor.value for factor in self.factors)
+
+
+@dataclass(frozen=True, repr=False)
+class Explanation:
+    """One partial derivative by the chain rule: made by `Network.explain`; printed, it is the sum over all paths.
+
+    Attributes
+    ----------
+    layer, i, j : int
+        The weight, from unit j of layer ``layer - 1`` to unit i of `layer`.
+    paths : tuple of Path
+        Every path from the loss to the weight.
+    penalty : float
+        What the L2 penalty adds, ``alpha * w``.
+
+    Examples
+    --------
+    >>> from fastmlp import Network
+    >>> net = Network.from_weights([[[2.0, 1.0]], [[1.0], [3.0]]], [[0.0, 0.0], [0.0]], activation="relu")
+    >>> explanation = net.explain([1.0], 3.0, layer=1, i=2, j=1)
+    >>> explanation.derivative
+    6.0
+    >>> print(explanation)
+    dL/dw[1]_21 = 6, the sum over 1 path
+      dL/dz[2]_1 * dz[2]_1/da[1]_2 * da[1]_2/dz[1]_2 * dz[1]_2/dw[1]_21
+               2 *               3 *               1 *                1 = 6
+    """
+
+    layer: int
+    i: int
+    j: int
+    paths: tuple[Path, ...]
+    penalty: float
+
+    @property
+    def derivative(self) -> float:
+        """Sum of the products of all paths, and of the penalty's part."""
+        return math.fsum([*(path.product for path in self.paths), self.penalty])
+
+    def __str__(self) -> str:
+        count = "1 path" if len(self.paths) == 1 else f"{len(self.paths)} paths"
+        also = " and the L2 penalty" if self.penalty else ""
+        lines = [f"dL/d{_weight(self.layer, self.i, self.j)} = {self.derivative:.4g}, the sum over {count}{also}"]
+        for path in self.paths:
+            cells = [(factor.name, f"{factor.value:.4g}") for factor in path.factors]
+            widths = [max(len(name), len(value)) for name, value in cells]
+            names, values = (
+                " * ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
+                for row in zip(*cells, strict=True)
+            )
+            lines += ["  " + names, f"  {values} = {path.product:.4g}"]
+        if self.penalty:
+            lines += [f"  alpha * {_weight(self.layer, self.i, self.j)} = {self.penalty:.4g}"]
+        return "\n".join(lines)
+
+    __repr__ = __str__
+
+
+def trace(net: Network, x: Any, y: Any) -> Trace:
+    """Return what `Network.trace` returns."""
+    spec = net.spec
+    spec.check_differentiable()
+    x = check_inputs(_row("x", x, spec.units[0]), spec)
+    y = _target_row(y, spec)
+    layers = range(1, spec.n_layers + 1)
+    W, b = {n: net.W(n).copy() for n in layers}, {n: net.b(n).copy()[:, np.newaxis] for n in layers}
+    z = {n: row.T for n, row in enumerate(net.preactivations(x), start=1)}
+    a = {n: row.T for n, row in enumerate([x.copy(), *net.activations(x)])}
+    slope = {n: _slope(spec, n, z[n], a[n]) for n in layers}
+    output = spec.activations[-1][0]
+    dL_da = None if output in spec.loss_entry.canonical else spec.loss_entry.gradient(a[spec.n_layers].T, y, output).T
+
+    delta = {spec.n_layers: a[spec.n_layers] - y.T if dL_da is None else _through(slope[spec.n_layers], dL_da)}
+    for n in reversed(layers[:-1]):
+        delta[n] = _through(slope[n], W[n + 1].T @ delta[n + 1])
+    delta = {n: delta[n] for n in layers}
+    dW = {n: delta[n] @ a[n - 1].T + net.alpha * W[n] for n in layers}
+    db = {n: delta[n].copy() for n in layers}
+    return Trace(spec, y.T, net.loss(x, y), net.alpha, W, b, z, a, slope, dL_da, delta, dW, db)
+
+
+def _through(slope: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    """Return dL/dz, given dL/da and da/dz."""
+    return slope * grad if slope.shape[1] == 1 else slope.T @ grad
+
+
+def _slope(spec: NetworkSpec, layer: int, z: np.ndarray, a: np.ndarray) -> np.ndarray:
+    """Return da/dz of a layer: a column, or where units are coupled a matrix with da[k]/dz[i] in row k, column i."""
+    name, parameters = spec.activations[layer - 1]
+    entry = get_activation(name)
+    n_rows = 1 if entry.jacobian_product is None else len(z)
+    rows = [np.repeat(column.T, n_rows, axis=0) for column in (z, a)]
+    # The unit rows pick the rows of the Jacobian; a row of ones keeps the derivative of each unit.
+    grad = np.ones_like(z.T) if n_rows == 1 else np.eye(n_rows, dtype=z.dtype)
+    slope = entry.backward(grad, *rows, parameters)
+    return slope.T if n_rows == 1 else slope
+
+
+def _row(name: str, vector: Any, width: int) -> np.ndarray:
+    """Return a vector, given flat, as a column or as a row, as a row."""
+    vector = as_numbers(name, vector)
+    if vector.shape not in ((width,), (width, 1), (1, width)):
+        raise ValueError(f"{name} must be one vector of {width} numbers, got shape {vector.shape}.")
+    return vector.reshape(1, width)
+
+
+def _target_row(y: Any, spec: NetworkSpec) -> np.ndarray:
+    """Return the targets of one row, shape (1, units[-1]), given as `Network.trace` takes them."""
+    y = as_numbers("y", y)
+    width = spec.units[-1]
+    if y.ndim == 0 and (width == 1 or spec.output_activation.jacobian_product is not None):
+        y = y.reshape(1)
+    else:
+        y = _row("y", y, width)
+    targets, _ = check_targets(y, spec, 1)
+    return targets if targets.ndim == 2 else np.eye(width, dtype=spec.dtype)[targets]
+
+
+def explain(net: Network, x: Any, y: Any, layer: int, i: int, j: int) -> Explanation:
+    """Return what `Network.explain` returns."""
+    shape = net.W(layer).shape
+    for name, index, width in zip("ij", (i, j), shape, strict=True):
+        if check_count(name, index) > width:
+            raise ValueError(f"{name} must be from 1 to {width}, got {index}: W({layer}) has shape {shape}.")
+    traced = trace(net, x, y)
+    n_paths = math.prod(traced.spec.units[layer + 1 :])
+    if traced.dL_da is not None and traced.slope[traced.spec.n_layers].shape[1] > 1:
+        n_paths *= traced.spec.units[-1]
+    if n_paths > _MAX_PATHS:
+        raise ValueError(f"Expected a network with at most {_MAX_PATHS} paths to the weight, got {n_paths}.")
+    last = Factor(f"dz[{layer}]_{i}/d{_weight(layer, i, j)}", traced.a[layer - 1].item(j - 1))
+    paths = tuple(Path((*factors, last)) for factors in _paths(traced, layer, i))
+    return Explanation(layer, i, j, paths, traced.alpha * traced.W[layer].item(i - 1, j - 1))
+
+
+def _weight(layer: int, i: int, j: int) -> str:
+    # w_123 would be read as any of two weights.
+    return f"w[{layer}]_{i}{j}" if i < 10 and j < 10 else f"w[{layer}]_{i},{j}"
+
+
+def _paths(trace: Trace, layer: int, i: int) -> Iterator[tuple[Factor, ...]]:
+    """Yield the factors of each path from the loss to z[layer]_i."""
+    last = trace.spec.n_layers
+    if layer == last and trace.dL_da is None:
+        yield (Factor(f"dL/dz[{layer}]_{i}", trace.delta[last].item(i - 1)),)
+        return
+    slope = trace.slope[layer]
+    # Through a_i alone, or where z_i moves all outputs of the layer through each of them.
+    for k in [i] if slope.shape[1] == 1 else range(1, len(slope) + 1):
+        through = slope.item(i - 1) if slope.shape[1] == 1 else slope.item(k - 1, i - 1)
+        step = Factor(f"da[{layer}]_{k}/dz[{layer}]_{i}", through)
+        if layer == last:
+            yield Factor(f"dL/da[{layer}]_{k}", trace.dL_da.item(k - 1)), step
+            continue
+        W = trace.W[layer + 1]
+        for n in range(1, len(W) + 1):
+            onwards = Factor(f"dz[{layer + 1}]_{n}/da[{layer}]_{k}", W.item(n - 1, k - 1))
+            for factors in _paths(trace, layer + 1, n):
+                yield (*factors, onwards, step)
+
+
+def _shown(n: int) -> list[int | None]:
+    """Return the indices that a table shows of n, with None where some are left out."""
+    if n <= _SHOWN:
+        return list(range(n))
+    return [*range(_SHOWN - 2), None, n - 1]
+
+
+def _table(columns: dict[str, np.ndarray], matrices: tuple[str, ...] = ()) -> list[str]:
+    """Return the lines of a table with a row for each unit; matrices get a column for each of their columns."""
+    units = _shown(len(next(iter(columns.values()))))
+    cells = [["unit", *("..." if i is None else str(i + 1) for i in units)]]
+    for name, array in columns.items():
+        for j in _shown(array.shape[1]):
+            head = "..." if j is None else f"{name}[:,{j + 1}]" if name in matrices else name
+            cells.append([head, *("..." if None in (i, j) else f"{array[i, j]:.6g}" for i in units)])
+    widths = [max(map(len, column)) for column in cells]
+    rows = zip(*cells, strict=True)
+    return ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -1,0 +1,177 @@
+"""`Network.trace` and `Network.explain`: the worked example, every loss and activation against `gradients`."""
+
+import numpy as np
+import pytest
+
+from fastmlp import Network
+from fastmlp.activations import ACTIVATIONS
+
+X, Y = [0.05, 0.10], [0.01, 0.99]
+
+
+@pytest.fixture
+def worked():
+    """The 2-2-2 network of every lecture."""
+    return Network.from_weights(
+        [np.transpose([[0.15, 0.20], [0.25, 0.30]]), np.transpose([[0.40, 0.45], [0.50, 0.55]])],
+        [[0.35, 0.35], [0.60, 0.60]],
+        activation="logistic",
+        output_activation="logistic",
+    )
+
+
+def column(*numbers):
+    return pytest.approx(np.array(numbers)[:, np.newaxis], abs=5e-7)
+
+
+def row_and_targets(net, rng):
+    """One random row, and targets that the net's loss allows."""
+    y = rng.uniform(0.1, 0.9, net.units[-1])
+    return rng.normal(size=net.units[0]), y / y.sum() if net.spec.is_categorical else y
+
+
+class TestWorkedExample:
+    def test_forward(self, worked):
+        trace = worked.trace(X, Y)
+        assert trace.a[0] == column(0.05, 0.10)
+        assert trace.z[1] == column(0.3775, 0.3925)
+        assert trace.a[1] == column(0.593270, 0.596884)
+        assert trace.a[2] == column(0.751365, 0.772928)
+        assert trace.loss == pytest.approx(0.298371, abs=5e-7)
+
+    def test_backward(self, worked):
+        trace = worked.trace(X, Y)
+        assert trace.dL_da == column(0.741365, -0.217072)
+        assert trace.slope[2] == column(0.186816, 0.175510)
+        assert trace.delta[2] == column(0.138499, -0.038098)
+        assert trace.dW[2] == pytest.approx(np.array([[0.082167, 0.082668], [-0.022603, -0.022740]]), abs=5e-7)
+        assert trace.dW[1][0, 0] == pytest.approx(0.000438568, abs=5e-10)
+        assert (worked.W(1)[0, 0] - 0.5 * trace.dW[1][0, 0]) == pytest.approx(0.149780716, abs=5e-10)
+
+    def test_an_output_weight(self, worked):
+        explanation = worked.explain(X, Y, layer=2, i=1, j=1)
+        (path,) = explanation.paths
+        assert [factor.name for factor in path.factors] == ["dL/da[2]_1", "da[2]_1/dz[2]_1", "dz[2]_1/dw[2]_11"]
+        assert [round(factor.value, 4) for factor in path.factors] == [0.7414, 0.1868, 0.5933]
+        assert "0.7414 *          0.1868 *           0.5933 = 0.08217" in str(explanation)
+
+    def test_a_first_layer_weight(self, worked):
+        explanation = worked.explain(X, Y, layer=1, i=1, j=1)
+        first, second = explanation.paths
+        assert [round(factor.value, 4) for factor in first.factors] == [0.7414, 0.1868, 0.4, 0.2413, 0.05]
+        assert [round(factor.value, 4) for factor in second.factors] == [-0.2171, 0.1755, 0.5, 0.2413, 0.05]
+        assert explanation.derivative == pytest.approx(first.product + second.product, rel=1e-15)
+        assert explanation.derivative == pytest.approx(0.000438568, abs=5e-10)
+
+    def test_the_table(self, worked):
+        text = str(worked.trace(X, Y))
+        for number in ["0.298371", "0.3775", "0.596884", "0.751365", "0.0226025", "0.000438568", "0.186816"]:
+            assert number in text
+        assert max(map(len, text.splitlines())) < 120
+
+
+def test_a_trace_is_the_gradient(backend, dtype, hidden, pair, unusual):
+    loss, output = pair
+    net = Network(
+        [4, 3, 5, 2],
+        activation=unusual(hidden),
+        output_activation=unusual(output),
+        loss=loss,
+        alpha=0.3,
+        dtype=dtype,
+        random_state=1,
+        backend=backend.name,
+    )
+    x, y = row_and_targets(net, np.random.default_rng(0))
+    trace = net.trace(x, y)
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    for layer, (dW, db) in enumerate(zip(*net.gradients([x], [y]), strict=True), start=1):
+        assert trace.dW[layer].dtype == trace.z[layer].dtype == trace.delta[layer].dtype == dtype
+        np.testing.assert_allclose(trace.dW[layer], dW.T, rtol=tolerance, atol=tolerance)
+        np.testing.assert_allclose(trace.db[layer][:, 0], db, rtol=tolerance, atol=tolerance)
+    assert trace.loss == net.loss([x], [y])
+
+
+def test_the_paths_sum_to_the_gradient(pair, hidden):
+    loss, output = pair
+    net = Network([2, 3, 2, 2], activation=hidden, output_activation=output, loss=loss, alpha=0.1, random_state=2)
+    x, y = row_and_targets(net, np.random.default_rng(1))
+    dW, _ = net.gradients([x], [y])
+    for layer in (1, 2, 3):
+        for i, j in np.ndindex(net.W(layer).shape):
+            explanation = net.explain(x, y, layer, i + 1, j + 1)
+            assert explanation.derivative == pytest.approx(dW[layer - 1][j, i], rel=1e-9, abs=1e-14)
+            through_outputs = (2 if layer < 3 else 1) * (2 if layer < 2 else 1)
+            coupled = ACTIVATIONS[output].jacobian_product is not None and net.trace(x, y).dL_da is not None
+            assert len(explanation.paths) == through_outputs * (2 if coupled else 1)
+
+
+def test_vectors_and_targets_in_any_form(worked):
+    expected = str(worked.trace(X, Y))
+    for x, y in [([X], [Y]), (np.transpose([X]), np.transpose([Y]))]:
+        assert str(worked.trace(x, y)) == expected
+    single = Network([2, 1], random_state=0)
+    assert str(single.trace(X, 0.5)) == str(single.trace(X, [0.5])) == str(single.trace(X, [[0.5]]))
+    for loss in ("log_loss", "squared_error"):
+        classes = Network([2, 3], output_activation="softmax", loss=loss, random_state=0)
+        assert str(classes.trace(X, 1)) == str(classes.trace(X, [0, 1, 0]))
+
+
+def test_a_trace_keeps_its_numbers(worked):
+    x = np.array(X)
+    trace = worked.trace(x, Y)
+    before = str(trace)
+    worked.W(1)[:] = 7
+    worked.b(2)[:] = 7
+    x[:] = 7
+    assert str(trace) == before
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([1, 2, 3], Y, r"x must be one vector of 2 numbers, got shape \(3,\)"),
+        ([[1, 2], [3, 4]], Y, r"x must be one vector of 2 numbers, got shape \(2, 2\)"),
+        (X, [1], r"y must be one vector of 2 numbers, got shape \(1,\)"),
+        (X, 1.0, r"y must be one vector of 2 numbers, got shape \(\)"),
+        ([np.nan, 1], Y, "finite"),
+        (X, [np.inf, 1], "finite"),
+    ],
+)
+def test_bad_vectors(worked, x, y, message):
+    with pytest.raises(ValueError, match=message):
+        worked.trace(x, y)
+
+
+@pytest.mark.parametrize(
+    ("layer", "i", "j", "error", "message"),
+    [
+        (0, 1, 1, ValueError, "layer must be"),
+        (3, 1, 1, ValueError, "layer must be"),
+        (1, 0, 1, ValueError, "i must be at least 1"),
+        (1, 1, 3, ValueError, r"j must be from 1 to 2, got 3"),
+        (1, 1.0, 1, TypeError, "i must be an integer"),
+    ],
+)
+def test_weights_that_are_not_there(worked, layer, i, j, error, message):
+    with pytest.raises(error, match=message):
+        worked.explain(X, Y, layer, i, j)
+
+
+def test_no_gradient_no_trace():
+    with pytest.raises(ValueError, match="no gradient through the activation 'step'"):
+        Network([2, 2, 1], activation="step").trace(X, 1)
+
+
+def test_too_many_paths():
+    wide = Network([1, 2, 400, 400, 1], random_state=0)
+    with pytest.raises(ValueError, match="at most 100000 paths to the weight, got 160000"):
+        wide.explain([1], 0, 1, 1, 1)
+    assert len(wide.explain([1], 0, 2, 1, 1).paths) == 400
+
+
+def test_wide_layers_leave_out_the_middle():
+    lines = str(Network([300, 200, 10], random_state=0).trace(np.ones(300), np.zeros(10))).splitlines()
+    assert len(lines) < 50
+    assert max(map(len, lines)) < 350
+    assert any(line.split()[0] == "200" for line in lines)
