@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fastmlp import plotting
     from fastmlp._config import config_context
     from fastmlp._show_versions import show_versions
     from fastmlp.estimators import MLPClassifier, MLPRegressor
@@ -23,6 +24,7 @@ __all__ = [
     "__version__",
     "config_context",
     "patch_sklearn",
+    "plotting",
     "show_versions",
     "unpatch_sklearn",
 ]
@@ -37,12 +39,16 @@ _MODULES = {
     "unpatch_sklearn": "fastmlp.patch",
 }
 
+_SUBMODULES = {"plotting"}
+
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
-        raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
     from importlib import import_module
 
+    if name in _SUBMODULES:
+        return import_module(f"fastmlp.{name}")
+    if name not in _MODULES:
+        raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value

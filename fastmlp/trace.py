@@ -30,7 +30,10 @@ from fastmlp.activations import get_activation
 from fastmlp.spec import NetworkSpec
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from fastmlp.network import Network
+    from fastmlp.plotting import NetworkDisplay
 
 _MAX_PATHS = 100_000
 """More paths than that nobody reads, and their number is the product of the widths of the layers behind a weight."""
@@ -100,6 +103,29 @@ class Trace:
     delta: dict[int, np.ndarray]
     dW: dict[int, np.ndarray]  # noqa: N815
     db: dict[int, np.ndarray]
+
+    def plot(self, ax: Axes | None = None, **options: Any) -> NetworkDisplay:
+        """Draw the network with these numbers on it.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, optional
+            None: axes of a new figure.
+        **options
+            Of `fastmlp.plotting.NetworkDisplay.plot`.
+
+        Returns
+        -------
+        fastmlp.plotting.NetworkDisplay
+
+        Raises
+        ------
+        ImportError
+            When matplotlib is not installed.
+        """
+        from fastmlp.plotting import NetworkDisplay
+
+        return NetworkDisplay.from_trace(self, ax=ax, **options)
 
     def __str__(self) -> str:
         units = list(self.spec.units)

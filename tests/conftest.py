@@ -18,6 +18,9 @@ from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 from fastmlp.spec import NetworkSpec, make_spec
 
+# Pictures are drawn without a display.
+os.environ["MPLBACKEND"] = "Agg"
+
 # The same examples in every run; HYPOTHESIS_PROFILE=default looks for others.
 settings.register_profile("fastmlp", derandomize=True, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fastmlp"))

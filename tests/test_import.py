@@ -30,8 +30,11 @@ def test_heavy_packages_stay_out():
     code = """
 import sys, fastmlp
 fastmlp.Network
-fastmlp.Network([3, 2, 1], random_state=0, backend="numpy").fit([[1, 2, 3]], [1], epochs=1)
-heavy = {"sklearn", "scipy", "numba", "pandas", "importlib.metadata"}
+net = fastmlp.Network([3, 2, 1], random_state=0, backend="numpy")
+net.fit([[1, 2, 3]], [1], epochs=1)
+net.trace([1, 2, 3], 1)
+fastmlp.plotting.NetworkDisplay
+heavy = {"sklearn", "scipy", "numba", "pandas", "matplotlib", "importlib.metadata"}
 print(sorted(heavy & set(sys.modules)))
 """
     assert run_python(code).strip() == "[]"

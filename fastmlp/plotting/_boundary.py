@@ -1,0 +1,122 @@
+"""`DecisionBoundary`: what a model says at each point of the plane."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+from sklearn.inspection import DecisionBoundaryDisplay
+
+from fastmlp.plotting._matplotlib import INK, import_pyplot
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from fastmlp.network import Network
+
+
+class DecisionBoundary(DecisionBoundaryDisplay):
+    """scikit-learn's DecisionBoundaryDisplay, which serves estimators, and the same for a `fastmlp.Network`.
+
+    ``DecisionBoundary.from_estimator``, ``plot`` and the parameters are scikit-learn's.
+
+    Examples
+    --------
+    >>> from fastmlp import Network
+    >>> from fastmlp.plotting import DecisionBoundary
+    >>> conjunction = Network.from_weights([[[1.0], [1.0]]], [[-1.5]], output_activation="step")
+    >>> display = DecisionBoundary.from_network(conjunction, [[0, 0], [0, 1], [1, 0], [1, 1]])
+    >>> display.response.shape, sorted(set(display.response.ravel().tolist()))
+    ((200, 200), [0.0, 1.0])
+    """
+
+    @classmethod
+    def from_network(
+        cls,
+        net: Network,
+        X: Any,
+        *,
+        threshold: float | None = 0.5,
+        grid_resolution: int = 200,
+        eps: float = 1.0,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> DecisionBoundary:
+        """Draw what a network with two inputs says around X.
+
+        Parameters
+        ----------
+        net : Network
+            With one output it is drawn; with several the largest of them.
+        X : array-like of shape (n, 2)
+            Says which part of the plane to draw.
+        threshold : float or None, default=0.5
+            A line is drawn where a single output has this value. None: no line.
+        grid_resolution : int, default=200
+            Points along each axis.
+        eps : float, default=1.0
+            How far to go beyond X.
+        ax : matplotlib Axes, optional
+            None: axes of a new figure.
+        **options
+            Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``.
+
+        Returns
+        -------
+        DecisionBoundary
+
+        Raises
+        ------
+        ValueError
+            When the network or X does not have two inputs.
+        ImportError
+            When matplotlib is not installed.
+        """
+        import_pyplot()
+        X = np.asarray(X, dtype=np.float64)
+        if net.units[0] != 2 or X.ndim != 2 or X.shape[1] != 2:
+            raise ValueError(f"Expected a network with 2 inputs and X of shape (n, 2), got {net.units[0]}, {X.shape}.")
+        model = _OneOutput(net) if net.units[-1] == 1 else _Classes(net)
+        display = cls.from_estimator(
+            model, X, response_method="predict", grid_resolution=grid_resolution, eps=eps, ax=ax, **options
+        )
+        response = display.response
+        if net.units[-1] == 1 and threshold is not None and response.min() < threshold < response.max():
+            display.ax_.contour(display.xx0, display.xx1, response, levels=[threshold], colors=INK, linewidths=1.5)
+        return display
+
+
+class _Fitted(BaseEstimator):
+    """What scikit-learn wants of a fitted estimator."""
+
+    def __init__(self, net: Network) -> None:
+        self.net = net
+
+    def fit(self, X: Any, y: Any = None) -> _Fitted:
+        """Do nothing: the network is as it is."""
+        return self
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+class _OneOutput(RegressorMixin, _Fitted):
+    """A network as scikit-learn sees a regressor."""
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the single output."""
+        return self.net.forward(X)[:, 0]
+
+
+class _Classes(ClassifierMixin, _Fitted):
+    """A network as scikit-learn sees a classifier: the class is the largest output."""
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """Numbers of the outputs."""
+        return np.arange(self.net.units[-1])
+
+    def predict(self, X: np.ndarray) -> np.ndarray:
+        """Return the class."""
+        return self.net.forward(X).argmax(axis=1)

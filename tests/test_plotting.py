@@ -1,0 +1,202 @@
+"""The displays: what they draw is what was asked for, and what they say when they cannot."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pyplot = pytest.importorskip("matplotlib.pyplot")
+
+from fastmlp import MLPClassifier, MLPRegressor, Network  # noqa: E402
+from fastmlp.activations import ACTIVATIONS  # noqa: E402
+from fastmlp.plotting import ActivationDisplay, DecisionBoundary, LossCurveDisplay, NetworkDisplay  # noqa: E402
+
+XOR_X, XOR_Y = np.array([[0.0, 0], [0, 1], [1, 0], [1, 1]]), [0, 1, 1, 0]
+EXCLUSIVE_OR = Network.from_weights(
+    [[[1, 1], [1, 1]], [[1], [-1]]], [[-0.5, -1.5], [-0.5]], activation="step", output_activation="step"
+)
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    pyplot.close("all")
+
+
+def texts(display):
+    return [text.get_text() for text in display.ax_.texts]
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda ax: NetworkDisplay.from_network(EXCLUSIVE_OR, ax=ax),
+        lambda ax: Network([2, 1], random_state=0).trace([1, 2], 3).plot(ax),
+        lambda ax: LossCurveDisplay.from_losses([3, 2, 1], ax=ax),
+        lambda ax: DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, ax=ax),
+        lambda ax: ActivationDisplay.from_activation("tanh", ax=ax),
+    ],
+)
+def test_the_convention(draw):
+    _, ax = pyplot.subplots()
+    display = draw(ax)
+    assert display.ax_ is ax
+    assert display.figure_ is ax.figure
+    assert display.plot() is display
+    assert display.ax_ is not ax
+    assert display.figure_ is display.ax_.figure
+    assert draw(None).ax_ is not ax
+    display.figure_.canvas.draw()
+
+
+class TestNetworkDisplay:
+    def test_units_and_lines(self):
+        net = Network([3, 4, 2], random_state=0)
+        display = NetworkDisplay.from_network(net)
+        assert set(display.units_) == {(0, i) for i in (1, 2, 3)} | {(1, i) for i in (1, 2, 3, 4)} | {(2, 1), (2, 2)}
+        assert len(display.lines_) == 3 * 4 + 4 * 2
+        thickest = max(display.lines_, key=lambda key: display.lines_[key].get_linewidth() * (key[0] == 1))
+        assert abs(net.W(1)[thickest[1] - 1, thickest[2] - 1]) == np.abs(net.W(1)).max()
+        signs = {net.W(layer)[i - 1, j - 1] > 0: line.get_color() for (layer, i, j), line in display.lines_.items()}
+        for (layer, i, j), line in display.lines_.items():
+            assert line.get_color() == signs[net.W(layer)[i - 1, j - 1] > 0]
+        assert len(set(signs.values())) == 2
+
+    def test_numbers_of_the_weights(self):
+        shown = texts(NetworkDisplay.from_network(EXCLUSIVE_OR))
+        assert shown.count("1") == 5
+        assert shown.count("-1") == 1
+        assert {"b -0.5", "b -1.5", "layer 0\ninput", "layer 1\nstep"} <= set(shown)
+
+    def test_numbers_of_a_trace(self):
+        net = Network.from_weights(
+            [np.transpose([[0.15, 0.20], [0.25, 0.30]]), np.transpose([[0.40, 0.45], [0.50, 0.55]])],
+            [[0.35, 0.35], [0.60, 0.60]],
+            activation="logistic",
+            output_activation="logistic",
+        )
+        shown = texts(net.trace([0.05, 0.1], [0.01, 0.99]).plot(precision=4))
+        for number in ("0.05", "z 0.3775", "0.5933", "0.7514", r"$\delta$ 0.1385", "0.45", "0.08217", "b 0.35"):
+            assert number in shown
+        assert any("0.2984" in text for text in shown)
+
+    def test_wide_layers_leave_out_the_middle(self):
+        display = NetworkDisplay.from_network(Network([50, 3, 20, 1], random_state=0), max_units=6)
+        assert [i for layer, i in display.units_ if layer == 0] == [1, 2, 3, 4, 50]
+        assert [i for layer, i in display.units_ if layer == 2] == [1, 2, 3, 4, 20]
+        assert texts(display).count(r"$\vdots$") == 2
+        assert any("50 units" in text for text in texts(display))
+        assert not any(text.startswith("b ") for text in texts(display))
+        with pytest.raises(ValueError, match="at least 3, got 2"):
+            display.plot(max_units=2)
+
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    @pytest.mark.parametrize("options", [{"activation": "tanh"}, {"hidden_layer_sizes": ()}])
+    def test_estimators(self, options):
+        from sklearn.exceptions import NotFittedError
+
+        clf = MLPClassifier(**{"hidden_layer_sizes": (3,), **options}, max_iter=2)
+        with pytest.raises(NotFittedError):
+            NetworkDisplay.from_estimator(clf)
+        display = NetworkDisplay.from_estimator(clf.fit(XOR_X, XOR_Y))
+        assert len(display.lines_) == sum(W.size for W in clf.coefs_)
+        assert f"layer {clf.n_layers_ - 1}\nlogistic" in texts(display)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+class TestLossCurveDisplay:
+    def test_estimators(self):
+        reg = MLPRegressor(hidden_layer_sizes=(3,), max_iter=7).fit(XOR_X, XOR_Y)
+        display = LossCurveDisplay.from_estimator(reg)
+        assert display.line_.get_ydata().tolist() == reg.loss_curve_
+        assert display.line_.get_xdata().tolist() == list(range(1, 8))
+        assert display.score_ax_ is None
+        assert [text.get_text() for text in display.ax_.get_legend().get_texts()] == ["MLPRegressor"]
+
+    def test_validation_scores(self):
+        X = np.random.default_rng(0).normal(size=(40, 2))
+        clf = MLPClassifier(early_stopping=True, max_iter=5).fit(X, X[:, 0] > 0)
+        display = LossCurveDisplay.from_estimator(clf)
+        assert display.score_ax_.lines[0].get_ydata().tolist() == clf.validation_scores_
+
+    def test_what_has_no_curve(self):
+        clf = MLPClassifier(solver="lbfgs", max_iter=2).fit(XOR_X, XOR_Y)
+        with pytest.raises(ValueError, match=r"loss_curve_.*lbfgs"):
+            LossCurveDisplay.from_estimator(clf)
+
+    def test_several_on_one_axes(self):
+        first = LossCurveDisplay.from_losses([2, 1])
+        second = LossCurveDisplay.from_losses([3, 2], ax=first.ax_, name="b", color="black")
+        assert second.line_.get_color() == "black"
+        assert len(first.ax_.lines) == 2
+
+
+class TestDecisionBoundary:
+    def test_one_output(self):
+        display = DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, eps=0.0, grid_resolution=11)
+        corners = display.response[[0, -1, 0, -1], [0, 0, -1, -1]]
+        assert corners.tolist() == [0, 1, 1, 0]
+        with_line = len(display.ax_.collections)
+        without = DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, threshold=None)
+        assert with_line == len(without.ax_.collections) + 1
+
+    def test_several_outputs(self):
+        net = Network([2, 5, 3], output_activation="softmax", loss="log_loss", random_state=0)
+        display = DecisionBoundary.from_network(net, XOR_X, eps=5.0)
+        grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
+        np.testing.assert_array_equal(display.response.ravel(), net.forward(grid).argmax(axis=1))
+
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_estimators(self):
+        clf = MLPClassifier(hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit(XOR_X, XOR_Y)
+        display = DecisionBoundary.from_estimator(clf, XOR_X, response_method="predict_proba")
+        assert isinstance(display, DecisionBoundary)
+        grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
+        np.testing.assert_allclose(display.response.ravel(), clf.predict_proba(grid)[:, 1])
+
+    @pytest.mark.parametrize(("net", "X"), [(Network([3, 1]), np.ones((4, 2))), (EXCLUSIVE_OR, np.ones((4, 3)))])
+    def test_two_inputs_only(self, net, X):
+        with pytest.raises(ValueError, match="2 inputs"):
+            DecisionBoundary.from_network(net, X)
+
+
+class TestActivationDisplay:
+    def test_every_activation(self, activation, unusual):
+        if ACTIVATIONS[activation].jacobian_product is not None:
+            with pytest.raises(ValueError, match="function of one number"):
+                ActivationDisplay.from_activation(activation)
+            return
+        z = np.linspace(-2, 3, 1000)
+        display = ActivationDisplay.from_activation(unusual(activation), z=z)
+        parameters = ACTIVATIONS[activation].resolve(unusual(activation)[1])
+        np.testing.assert_array_equal(display.value, ACTIVATIONS[activation].value(z[np.newaxis], *parameters)[0])
+        if ACTIVATIONS[activation].needs is None:
+            assert display.derivative is None
+            assert len(display.lines_) == 1
+        else:
+            smooth = np.abs(z) > 0.01
+            smooth[[0, -1]] = False
+            np.testing.assert_allclose(
+                display.derivative[smooth], np.gradient(display.value, z)[smooth], rtol=1e-3, atol=1e-4
+            )
+            assert len(display.lines_) == 2
+
+
+def test_without_matplotlib():
+    code = """
+import sys
+sys.modules["matplotlib"] = None
+import fastmlp
+for draw in (
+    lambda: fastmlp.Network([2, 1]).trace([1, 2], 3).plot(),
+    lambda: fastmlp.plotting.DecisionBoundary.from_network(fastmlp.Network([2, 1]), [[0, 0]]),
+    lambda: fastmlp.plotting.LossCurveDisplay.from_losses([1, 2]),
+):
+    try:
+        draw()
+    except ImportError as error:
+        print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ['fastmlp.plotting needs matplotlib: pip install "fastmlp[plot]"'] * 3
