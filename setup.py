@@ -30,7 +30,7 @@ SANITIZE = switched_on("FASTMLP_SANITIZE")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 # No flag here or below may change a result: no -ffast-math, and no contraction of a * b + c into one FMA.
-GNU_FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-g0"]
+GNU_FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread", "-g0"]
 GNU_WARNINGS = ["-Wall", "-Wextra"]
 MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
 
@@ -57,9 +57,10 @@ class BuildExtension(build_ext):
         ext.optional = not switched_on("FASTMLP_REQUIRE_EXTENSION")
         msvc = self.compiler.compiler_type == "msvc"
         ext.extra_compile_args = list(MSVC_FLAGS) if msvc else GNU_FLAGS + GNU_WARNINGS
+        ext.extra_link_args = [] if msvc else ["-pthread"]
         if SANITIZE:
             ext.extra_compile_args += [*SANITIZERS, "-O1", "-g", "-fno-omit-frame-pointer", "-UNDEBUG"]
-            ext.extra_link_args = SANITIZERS
+            ext.extra_link_args += SANITIZERS
         compile_together = self.compiler.compile
 
         def compile_each(sources, extra_postargs=(), **options):
