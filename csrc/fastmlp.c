@@ -2,8 +2,8 @@
 #include "fastmlp.h"
 
 #include "activations.h"
+#include "crew.h"
 #include "losses.h"
-#include "network.h"
 #include "solvers.h"
 #include "training.h"
 
@@ -72,8 +72,6 @@ int fm_solver_n_moments(int index)
     return index >= 0 && index < FM_N_SOLVERS ? counts[index] : -1;
 }
 
-static int64_t block_rows(int64_t rows) { return rows < FM_BLOCK ? rows : FM_BLOCK; }
-
 /* A forward pass is cut where a block's activations still fit the nearest cache. */
 static int64_t forward_rows(const fm_network *net, int64_t rows)
 {
@@ -91,78 +89,104 @@ static int forward_purpose(const fm_network *net, int x_dtype)
     return x_dtype == net->dtype ? FM_FOR_FORWARD : FM_FOR_CONVERTING_FORWARD;
 }
 
-int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype)
+static int bad_threads(int n) { return n < 1 || n > FM_MAX_THREADS; }
+
+/* Flops of a thread's share that pay for waking it and waiting for it. */
+enum { FORWARD_SHARE = 4000000, GRADIENT_SHARE = 15000000 };
+
+static int threads_for(const fm_network *net, const fm_rows *x, int64_t rows, double share, int most)
 {
-    fm_context c;
-    const int64_t bytes = fm_layout(&c, net, forward_purpose(net, x_dtype), forward_rows(net, rows), NULL);
+    const double entries = x && x->indptr ? (double)x->indptr[x->n_rows] / (double)x->n_rows : (double)net->units[0];
+    double work = 0;
+    for (int l = 0; l < net->n_layers; l++)
+        work += (2 * (l > 0 ? (double)net->units[l] : entries) + 30) * (double)net->units[l + 1] * (double)rows;
+    const double n = work / share;
+    return n < 1 ? 1 : n < most ? (int)n : most;
+}
+
+int fm_forward_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most)
+{
+    return threads_for(net, x, rows, FORWARD_SHARE, most);
+}
+
+int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most)
+{
+    return threads_for(net, x, rows, GRADIENT_SHARE / 3.0, most);
+}
+
+int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads)
+{
+    fm_crew crew;
+    const int64_t bytes =
+        fm_crew_for_forward(&crew, net, forward_purpose(net, x_dtype), forward_rows(net, rows), n_threads, NULL);
     return bytes <= STACK_WORKSPACE ? 0 : bytes;
 }
 
-int64_t fm_gradient_workspace(const fm_network *net, int64_t rows)
+int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads)
 {
-    fm_context c;
-    return fm_layout(&c, net, FM_FOR_GRADIENT, block_rows(rows), NULL);
+    /* All threads may be granted, or one alone. */
+    fm_crew crew;
+    const int64_t alone = fm_crew_for_gradient(&crew, net, rows, n_threads, 1, NULL);
+    const int64_t shared = fm_crew_for_gradient(&crew, net, rows, n_threads, n_threads, NULL);
+    return alone > shared ? alone : shared;
 }
 
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
-               void *workspace, int64_t size)
+               int n_threads, void *workspace, int64_t size)
 {
     _Alignas(64) char stack[STACK_WORKSPACE];
-    if (fm_check_network(net) != FM_OK)
+    if (fm_check_network(net) != FM_OK || bad_threads(n_threads))
         return FM_BAD_ARGUMENT;
     if (x->n_rows == 0)
         return FM_OK;
-    const int64_t needed = fm_forward_workspace(net, x->n_rows, x->x_dtype);
+    const int64_t needed = fm_forward_workspace(net, x->n_rows, x->x_dtype, n_threads);
     if (needed > size)
         return FM_SMALL_WORKSPACE;
-    fm_context c;
-    fm_layout(&c, net, forward_purpose(net, x->x_dtype), forward_rows(net, x->n_rows), needed ? workspace : stack);
-    const int64_t last = c.n_layers - 1;
-    for (int64_t first = 0; first < x->n_rows; first += c.rows) {
-        fm_block b = {.x = x, .first = first, .rows = c.rows < x->n_rows - first ? c.rows : x->n_rows - first};
-        fm_block_input(&c, &b);
-        const char *in = b.dense;
-        int64_t ld = b.ld;
-        for (int64_t l = 0; l <= last; l++) {
-            const int64_t width = c.layers[l].fan_out, place = first * width * c.real;
-            char *result = l == last ? (char *)out + place : a ? (char *)a[l] + place : c.delta[l % 2];
-            char *before = z ? (char *)z[l] + place : result;
-            const int64_t ld_out = l == last || a || z ? width : c.layers[l].ld;
-            fm_layer_forward(&c, params, l, &b, in, ld, before, result, ld_out, NULL);
-            in = result;
-            ld = ld_out;
-        }
-    }
+    /* What the stack serves is over too soon to be counted among the callers. */
+    const int n = needed || n_threads > 1 ? fm_pool_enter(n_threads) : 0;
+    fm_crew crew;
+    fm_crew_for_forward(&crew, net, forward_purpose(net, x->x_dtype), forward_rows(net, x->n_rows), n ? n : 1,
+                        needed ? workspace : stack);
+    fm_crew_forward(&crew, params, x, out, z, a);
+    if (n)
+        fm_pool_leave(n);
     return FM_OK;
 }
 
 int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, const fm_targets *y, fm_pass *pass,
                  void *workspace, int64_t size)
 {
-    if (fm_check_network(net) != FM_OK || x->n_rows < 1 || pass->row < 0)
+    if (fm_check_network(net) != FM_OK || x->n_rows < 1 || pass->row < 0 || bad_threads(pass->n_threads))
         return FM_BAD_ARGUMENT;
     if (pass->grad && fm_check_differentiable(net) != FM_OK)
         return FM_NOT_DIFFERENTIABLE;
-    if (fm_gradient_workspace(net, x->n_rows) > size)
+    if (fm_gradient_workspace(net, x->n_rows, pass->n_threads) > size)
         return FM_SMALL_WORKSPACE;
-    fm_context c;
-    fm_layout(&c, net, FM_FOR_GRADIENT, block_rows(x->n_rows), workspace);
-    return fm_run_pass(&c, params, x, y, pass);
+    const int n = fm_pool_enter(pass->n_threads);
+    fm_crew crew;
+    fm_crew_for_gradient(&crew, net, x->n_rows, pass->n_threads, n, workspace);
+    const int status = fm_run_pass(&crew, params, x, y, pass);
+    fm_pool_leave(n);
+    return status;
 }
 
 int fm_train(const fm_network *net, void *params, const fm_rows *x, const fm_targets *y, fm_training *training,
              void *workspace, int64_t size)
 {
-    const int64_t n = training->index ? training->n_index : x->n_rows;
-    if (fm_check_network(net) != FM_OK || training->solver < 0 || training->solver >= FM_N_SOLVERS || n < 1 ||
-        training->batch_size < 1 || (training->shuffle && !(training->index && training->bitgen)))
+    const int64_t n_rows = training->index ? training->n_index : x->n_rows;
+    if (fm_check_network(net) != FM_OK || training->solver < 0 || training->solver >= FM_N_SOLVERS || n_rows < 1 ||
+        training->batch_size < 1 || (training->shuffle && !(training->index && training->bitgen)) ||
+        bad_threads(training->n_threads))
         return FM_BAD_ARGUMENT;
     if (fm_check_differentiable(net) != FM_OK)
         return FM_NOT_DIFFERENTIABLE;
-    const int64_t rows = training->batch_size < n ? training->batch_size : n;
-    if (fm_gradient_workspace(net, rows) > size)
+    const int64_t rows = training->batch_size < n_rows ? training->batch_size : n_rows;
+    if (fm_gradient_workspace(net, rows, training->n_threads) > size)
         return FM_SMALL_WORKSPACE;
-    fm_context c;
-    fm_layout(&c, net, FM_FOR_GRADIENT, block_rows(rows), workspace);
-    return fm_run_training(&c, params, x, y, training);
+    const int n = fm_pool_enter(training->n_threads);
+    fm_crew crew;
+    fm_crew_for_gradient(&crew, net, rows, training->n_threads, n, workspace);
+    const int status = fm_run_training(&crew, params, x, y, training);
+    fm_pool_leave(n);
+    return status;
 }

@@ -62,6 +62,7 @@ typedef struct fm_pass {
     void *grad; /* layout of the parameters: gradient of the mean loss and L2 term; NULL: not wanted */
     int64_t row;
     double loss_sum, weight_sum, l2; /* out: sum of weight * loss, of weights, and alpha / 2 * sum of squared coefs */
+    int n_threads; /* that may share the work, as all n_threads here: from 1 to FM_MAX_THREADS, without effect on bits */
 } fm_pass;
 
 /* Epochs of training; start with epoch = row = batch_row = 0, call until it is not FM_PAUSED. */
@@ -83,6 +84,7 @@ typedef struct fm_training {
     int64_t epoch, row, batch_row; /* cursor */
     double loss_sum, weight_sum; /* of the step under way */
     double epoch_data, epoch_l2; /* of the epoch under way */
+    int n_threads;
 } fm_training;
 
 /* What a prediction returns of the outputs (n, n_outputs): they themselves; 1 - p and p of a single one, (n, 2); or the
@@ -115,19 +117,25 @@ const char *fm_loss_name(int index);
 const char *fm_solver_name(int index);
 int fm_solver_n_moments(int index);
 
+/* How many threads, up to `most`, pay for passes over `rows` rows (in training: of a batch), by what was measured. x:
+ * how full they are; NULL: they are dense. */
+int fm_forward_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most);
+int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most);
+
 /* Bytes of workspace that a call needs: 0 where a small buffer on the stack serves. rows: of one call or batch. */
-int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype);
-int64_t fm_gradient_workspace(const fm_network *net, int64_t rows);
+int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads);
+int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads);
 
 /* out (n_rows, n_outputs). z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. */
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
-               void *workspace, int64_t size);
+               int n_threads, void *workspace, int64_t size);
 
 /* Predictions for dense rows x (n, units[0]) of the network's type: 1 to few_rows of them, or any number. */
 int fm_bind(fm_binding *binding);
 int fm_predict(const fm_binding *binding, int64_t n, const void *x, void *out);
-int64_t fm_predict_workspace(const fm_binding *binding, int64_t rows);
-int fm_predict_many(const fm_binding *binding, int64_t n, const void *x, void *out, void *workspace, int64_t size);
+int64_t fm_predict_workspace(const fm_binding *binding, int64_t rows, int n_threads);
+int fm_predict_many(const fm_binding *binding, int64_t n, const void *x, void *out, int n_threads, void *workspace,
+                    int64_t size);
 
 int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, const fm_targets *y, fm_pass *pass,
                  void *workspace, int64_t size);

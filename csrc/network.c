@@ -45,8 +45,7 @@ int fm_check_differentiable(const fm_network *net)
     return FM_OK;
 }
 
-/* The next `bytes` of a workspace, on a cache line; with base NULL only the count advances. */
-static char *take(char *base, int64_t *used, int64_t bytes)
+char *fm_take(char *base, int64_t *used, int64_t bytes)
 {
     char *p = base ? base + *used : NULL;
     *used += round_up(bytes, CACHE_LINE);
@@ -81,43 +80,59 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
     c->n_params = intercepts;
 }
 
-int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, char *base)
+/* z, a, delta and transposed coefs of the layers, for gradients. */
+static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int64_t *used)
+{
+    const int64_t line = CACHE_LINE / c->real;
+    for (int64_t l = 0; l < c->n_layers; l++) {
+        const int64_t fan_in = c->net->units[l], fan_out = c->net->units[l + 1];
+        const int64_t bytes = rows * round_up(fan_out, line) * c->real, transposed_ld = round_up(fan_in, line);
+        char *a = fm_take(base, used, bytes), *z = a, *transposed = NULL;
+        if (activation_needs[c->net->activations[l]] == FM_NEEDS_PREACTIVATION)
+            z = fm_take(base, used, bytes);
+        char *delta = slices > 1 ? fm_take(base, used, bytes) : c->delta[(c->n_layers - 1 - l) % 2];
+        if (l > 0 && fan_in > 1 && fan_out > 1)
+            transposed = fm_take(base, used, fan_out * transposed_ld * c->real);
+        if (!base)
+            continue;
+        c->layers[l].a = a;
+        c->layers[l].z = z;
+        c->layers[l].delta = delta;
+        c->layers[l].transposed = transposed;
+        c->layers[l].transposed_ld = transposed_ld;
+    }
+}
+
+int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, int slices, char *base)
 {
     int64_t used = 0, widest = 0;
     *c = (fm_context){.kernels = fm_kernels_chosen(net->dtype), .net = net, .rows = rows, .n_layers = net->n_layers};
     c->real = net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
-    c->layers = (fm_layer *)take(base, &used, c->n_layers * (int64_t)sizeof(fm_layer));
+    c->layers = (fm_layer *)fm_take(base, &used, c->n_layers * (int64_t)sizeof(fm_layer));
     lay_out_layers(c, c->layers);
     const int64_t line = CACHE_LINE / c->real, n_outputs = net->units[net->n_layers];
     for (int64_t l = 1; l <= c->n_layers; l++)
         if (round_up(net->units[l], line) > widest)
             widest = round_up(net->units[l], line);
-    for (int i = 0; i < 2; i++)
-        c->delta[i] = take(base, &used, rows * widest * c->real);
-    c->loss_scratch = take(base, &used, c->kernels->loss_scratch(n_outputs));
+    for (int i = 0; i < 2 && slices == 1; i++)
+        c->delta[i] = fm_take(base, &used, rows * widest * c->real);
+    c->loss_scratch_bytes = round_up(c->kernels->loss_scratch(n_outputs), CACHE_LINE);
+    c->loss_scratch = fm_take(base, &used, slices * c->loss_scratch_bytes);
     if (purpose == FM_FOR_FORWARD)
         return used;
     c->gathered_ld = net->units[0] == 1 ? 1 : round_up(net->units[0], line);
-    c->gathered = take(base, &used, rows * c->gathered_ld * c->real);
+    c->gathered = fm_take(base, &used, rows * c->gathered_ld * c->real);
     if (purpose == FM_FOR_CONVERTING_FORWARD)
         return used;
-    c->sparse_grad = take(base, &used, net->units[0] * net->units[1] * c->real);
-    for (int64_t l = 0; l < c->n_layers; l++) {
-        const int64_t fan_in = net->units[l], fan_out = net->units[l + 1];
-        char *a = take(base, &used, rows * round_up(fan_out, line) * c->real), *z = a, *transposed = NULL;
-        if (activation_needs[net->activations[l]] == FM_NEEDS_PREACTIVATION)
-            z = take(base, &used, rows * round_up(fan_out, line) * c->real);
-        const int64_t transposed_ld = round_up(fan_in, line);
-        if (l > 0 && fan_in > 1 && fan_out > 1)
-            transposed = take(base, &used, fan_out * transposed_ld * c->real);
-        if (!base)
-            continue;
-        c->layers[l].a = a;
-        c->layers[l].z = z;
-        c->layers[l].transposed = transposed;
-        c->layers[l].transposed_ld = transposed_ld;
-    }
+    c->sparse_grad = fm_take(base, &used, net->units[0] * net->units[1] * c->real);
+    take_layers(c, rows, slices, base, &used);
     return used;
+}
+
+/* The rows of a block, or slice of one, in a matrix that has a whole block's. */
+static char *at(const fm_context *c, const fm_block *b, char *matrix, int64_t ld)
+{
+    return matrix + b->place * ld * c->real;
 }
 
 /* One row of the other real type. */
@@ -131,28 +146,37 @@ static void convert_row(int x_dtype, int64_t n, const char *x, char *out)
             ((float *)out)[j] = (float)((const double *)x)[j];
 }
 
+static int64_t input_stride(const fm_rows *x)
+{
+    return x->ldx * (int64_t)(x->x_dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double));
+}
+
+void fm_block_place(const fm_context *c, fm_block *b)
+{
+    const fm_rows *x = b->x;
+    const int in_place = !b->index && x->x_dtype == c->net->dtype;
+    if (x->indptr)
+        return;
+    b->dense = in_place ? (const char *)x->x + b->first * input_stride(x) : at(c, b, c->gathered, c->gathered_ld);
+    b->ld = in_place ? x->ldx : c->gathered_ld;
+}
+
 void fm_block_input(const fm_context *c, fm_block *b)
 {
     const fm_rows *x = b->x;
-    if (x->indptr)
-        return;
     const int converting = x->x_dtype != c->net->dtype;
-    const int64_t width = c->net->units[0], x_real = x->x_dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
-    const int64_t stride = x->ldx * x_real;
-    b->dense = (const char *)x->x + b->first * stride;
-    b->ld = x->ldx;
-    if (!b->index && !converting)
+    fm_block_place(c, b);
+    if (x->indptr || (!b->index && !converting))
         return;
+    const int64_t width = c->net->units[0], stride = input_stride(x);
     for (int64_t i = 0; i < b->rows; i++) {
         const char *row = (const char *)x->x + (b->index ? b->index[i] : b->first + i) * stride;
-        char *out = c->gathered + i * c->gathered_ld * c->real;
+        char *out = c->gathered + (b->place + i) * c->gathered_ld * c->real;
         if (converting)
             convert_row(x->x_dtype, width, row, out);
         else
             memcpy(out, row, (size_t)(width * c->real));
     }
-    b->dense = c->gathered;
-    b->ld = c->gathered_ld;
 }
 
 /* Offset of a block's rows in CSR's indptr: rows that are not indexed start at `first`. */
@@ -181,24 +205,23 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     }
 }
 
-void fm_transpose_coefs(const fm_context *c, const char *params)
+void fm_transpose_coefs(const fm_context *c, const char *params, int64_t l, int64_t from, int64_t to)
 {
-    for (int64_t l = 1; l < c->n_layers; l++) {
-        const fm_layer *layer = &c->layers[l];
-        if (layer->transposed)
-            c->kernels->transpose(layer->fan_in, layer->fan_out, params + layer->coefs, layer->fan_out,
-                                  layer->transposed, layer->transposed_ld);
-    }
+    const fm_layer *layer = &c->layers[l];
+    if (layer->transposed)
+        c->kernels->transpose(to - from, layer->fan_out, params + layer->coefs + from * layer->fan_out * c->real,
+                              layer->fan_out, layer->transposed + from * c->real, layer->transposed_ld);
 }
 
 /* dW = a^T delta and db = sum of delta over the block. */
-static void layer_gradient(const fm_context *c, int64_t l, const fm_block *b, const char *in, int64_t ld_in,
-                           const char *delta, char *grad, int first)
+void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to, char *grad,
+                       int first)
 {
     const fm_kernels *k = c->kernels;
-    const fm_layer *layer = &c->layers[l];
-    const int64_t m = layer->fan_in, n = layer->fan_out;
-    char *dw = grad + layer->coefs;
+    const fm_layer *layer = &c->layers[l], *below = l > 0 ? layer - 1 : NULL;
+    const int64_t m = to - from, n = layer->fan_out, ld_in = below ? below->ld : b->ld;
+    const char *in = (below ? below->a : b->dense) + from * c->real, *delta = layer->delta;
+    char *dw = grad + layer->coefs + from * n * c->real;
     if (l == 0 && b->x->indptr) {
         char *sum = first ? dw : c->sparse_grad;
         memset(sum, 0, (size_t)(m * n * c->real));
@@ -210,16 +233,21 @@ static void layer_gradient(const fm_context *c, int64_t l, const fm_block *b, co
     } else {
         k->outer(b->rows, m, n, in, ld_in, delta, layer->ld, dw, !first);
     }
-    k->column_sum(b->rows, n, delta, layer->ld, grad + layer->intercepts, !first);
+    if (from == 0)
+        k->column_sum(b->rows, n, delta, layer->ld, grad + layer->intercepts, !first);
 }
 
+/* What the derivative of a layer's activation needs. */
+static char *needed(const fm_layer *layer) { return layer->needs == FM_NEEDS_PREACTIVATION ? layer->z : layer->a; }
+
 /* delta of the layer below: (delta W^T) * g'(v) */
-static void layer_delta(const fm_context *c, const char *params, int64_t l, int64_t rows, const char *delta, char *out,
-                        fm_draw *draw)
+static void layer_delta(const fm_context *c, const char *params, int64_t l, const fm_block *b, fm_draw *draw)
 {
     const fm_kernels *k = c->kernels;
     const fm_layer *layer = &c->layers[l], *below = &c->layers[l - 1];
-    const char *w = params + layer->coefs;
+    const char *w = params + layer->coefs, *delta = at(c, b, layer->delta, layer->ld);
+    char *out = at(c, b, below->delta, below->ld);
+    const int64_t rows = b->rows;
     if (layer->fan_in == 1)
         k->dot(rows, layer->fan_out, delta, layer->ld, w, NULL, out);
     else if (layer->fan_out == 1)
@@ -231,17 +259,17 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, int6
         draw->layer = l - 1;
         draw->ld = below->ld;
     }
-    k->activations[below->activation].derivative(rows * below->ld,
-                                                 below->needs == FM_NEEDS_PREACTIVATION ? below->z : below->a, out,
+    k->activations[below->activation].derivative(rows * below->ld, at(c, b, needed(below), below->ld), out,
                                                  below->activation_params, draw);
 }
 
-/* Loss of the outputs and, unless delta is NULL, the delta of the output layer. */
-static void output_loss(const fm_context *c, const fm_block *b, const fm_targets *y, char *delta, fm_draw *draw,
+/* Loss of the outputs and, where wanted, the delta of the output layer. */
+static void output_loss(const fm_context *c, const fm_block *b, const fm_targets *y, int wanted, fm_draw *draw,
                         double *loss_sum, double *weight_sum)
 {
     const fm_layer *last = &c->layers[c->n_layers - 1];
     const int64_t offset = b->index ? 0 : b->first, n = last->fan_out;
+    char *delta = wanted ? at(c, b, last->delta, last->ld) : NULL;
     fm_outputs o = {
         .rows = b->rows,
         .n_outputs = n,
@@ -249,7 +277,7 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
         .softmax = last->activation == FM_ACTIVATION_softmax,
         .canonical = c->net->canonical,
         .hard = y->hard,
-        .a = last->a,
+        .a = at(c, b, last->a, last->ld),
         .lda = last->ld,
         .y = y->y ? (const char *)y->y + offset * n * c->real : NULL,
         .codes = y->codes ? y->codes + offset : NULL,
@@ -257,19 +285,18 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
         .index = b->index,
         .delta = delta,
         .ldd = last->ld,
-        .scratch = c->loss_scratch,
+        .scratch = c->loss_scratch + b->slice * c->loss_scratch_bytes,
     };
     c->kernels->loss(&o);
     *loss_sum = o.loss_sum;
     *weight_sum = o.weight_sum;
     if (delta && !o.canonical && !o.softmax)
-        c->kernels->activations[last->activation].derivative(b->rows * last->ld,
-                                                             last->needs == FM_NEEDS_PREACTIVATION ? last->z : last->a,
+        c->kernels->activations[last->activation].derivative(b->rows * last->ld, at(c, b, needed(last), last->ld),
                                                              delta, last->activation_params, draw);
 }
 
-int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, char *grad, int first,
-                      fm_draw *draw, double *loss_sum, double *weight_sum)
+/* Fetch the rows and run them through all layers; returns the work. */
+static int64_t block_forward(const fm_context *c, const char *params, fm_block *b, fm_draw *draw)
 {
     int64_t work = 0;
     fm_block_input(c, b);
@@ -277,31 +304,50 @@ int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, cons
     int64_t ld = b->ld;
     for (int64_t l = 0; l < c->n_layers; l++) {
         const fm_layer *layer = &c->layers[l];
+        char *z = at(c, b, layer->z, layer->ld), *a = at(c, b, layer->a, layer->ld);
         /* A softmax stays as it is here: the loss kernel applies it. */
         const int softmax = layer->activation == FM_ACTIVATION_softmax;
         if (draw) {
             draw->layer = l;
             draw->ld = layer->ld;
         }
-        fm_layer_forward(c, params, l, b, in, ld, softmax ? layer->a : layer->z, softmax ? NULL : layer->a, layer->ld,
-                         draw);
-        in = layer->a;
+        fm_layer_forward(c, params, l, b, in, ld, softmax ? a : z, softmax ? NULL : a, layer->ld, draw);
+        in = a;
         ld = layer->ld;
         work += b->rows * (2 * layer->fan_in + 30) * layer->fan_out;
     }
-    char *delta = grad ? c->delta[0] : NULL, *next = c->delta[1];
-    output_loss(c, b, y, delta, draw, loss_sum, weight_sum);
+    return work;
+}
+
+int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, char *grad, int first,
+                      fm_draw *draw, double *loss_sum, double *weight_sum)
+{
+    const int64_t work = block_forward(c, params, b, draw);
+    output_loss(c, b, y, grad != NULL, draw, loss_sum, weight_sum);
     if (!grad)
         return work;
     for (int64_t l = c->n_layers - 1; l >= 0; l--) {
-        const fm_layer *below = l > 0 ? &c->layers[l - 1] : NULL;
-        layer_gradient(c, l, b, below ? below->a : b->dense, below ? below->ld : b->ld, delta, grad, first);
-        if (!below)
-            break;
-        layer_delta(c, params, l, b->rows, delta, next, draw);
-        char *held = delta;
-        delta = next;
-        next = held;
+        fm_layer_gradient(c, l, b, 0, c->layers[l].fan_in, grad, first);
+        if (l > 0)
+            layer_delta(c, params, l, b, draw);
     }
     return 3 * work;
+}
+
+int64_t fm_slice_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, int deltas,
+                      fm_draw *draw)
+{
+    const int64_t work = block_forward(c, params, b, draw);
+    if (!deltas)
+        return work;
+    double loss_sum, weight_sum; /* of the slice: not those of the block */
+    output_loss(c, b, y, 1, draw, &loss_sum, &weight_sum);
+    for (int64_t l = c->n_layers - 1; l > 0; l--)
+        layer_delta(c, params, l, b, draw);
+    return 3 * work;
+}
+
+void fm_block_loss(const fm_context *c, const fm_block *b, const fm_targets *y, double *loss_sum, double *weight_sum)
+{
+    output_loss(c, b, y, 0, NULL, loss_sum, weight_sum);
 }

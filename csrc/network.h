@@ -12,7 +12,7 @@ typedef struct fm_layer {
     int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */
     int activation, needs;
     const double *activation_params;
-    char *z, *a;               /* (rows, ld), real */
+    char *z, *a, *delta;       /* (rows, ld), real */
     char *transposed;          /* coefs^T (fan_out, transposed_ld), for the deltas of the layer below */
     int64_t transposed_ld;
 } fm_layer;
@@ -26,43 +26,62 @@ typedef struct fm_context {
     fm_layer *layers;
     char *gathered;     /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
     int64_t gathered_ld;
-    char *delta[2];     /* (rows, widest ld) */
+    char *delta[2];     /* (rows, widest ld), where a block is not shared: the layers take turns */
     char *sparse_grad;  /* gradient of the first layer's coefs in one block of CSR rows */
-    void *loss_scratch;
+    char *loss_scratch; /* for each slice */
+    int64_t loss_scratch_bytes;
 } fm_context;
 
 enum { FM_FOR_FORWARD, FM_FOR_CONVERTING_FORWARD, FM_FOR_GRADIENT };
 
-/* Lay out; with base NULL only count. Returns the bytes needed. */
-int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, char *base);
+/* Lay out; with base NULL only count. Returns the bytes needed. slices: of a block, that are worked on at once. */
+int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, int slices, char *base);
+/* The next `bytes` of a workspace, on a cache line; with base NULL only the count advances. */
+char *fm_take(char *base, int64_t *used, int64_t bytes);
 
 /* Whether the description can be computed at all. */
 int fm_check_network(const fm_network *net);
 /* Whether every activation that a gradient passes has a derivative. */
 int fm_check_differentiable(const fm_network *net);
 
-/* A block of input: rows index[0 .. rows-1], or first .. first + rows - 1 where index is NULL. */
+/* A block of input: rows index[0 .. rows-1], or first .. first + rows - 1 where index is NULL. Or a slice of a block,
+ * whose first row is row `place` of the block. */
 typedef struct fm_block {
     const fm_rows *x;
     const int32_t *index;
-    int64_t first, rows;
+    int64_t first, rows, place;
+    int slice;
     const char *dense; /* set by fm_block_input */
     int64_t ld;
 } fm_block;
 
-/* Fetch the rows of a dense block: in place where they lie in order and are of the network's type. */
+/* Where the rows of a dense block are after they have been fetched: in place where they lie in order and are of the
+ * network's type. */
+void fm_block_place(const fm_context *c, fm_block *b);
+/* Fetch them. */
 void fm_block_input(const fm_context *c, fm_block *b);
 
 /* Layer l of a block: from `in` (ignored for the first layer of sparse input) to z and a, rows ld apart. */
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
                       int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw);
 
-/* The transposed coefs that deltas need; once per change of the parameters. */
-void fm_transpose_coefs(const fm_context *c, const char *params);
+/* The transposed coefs that deltas need, rows from .. to - 1 of layer l; once per change of the parameters. */
+void fm_transpose_coefs(const fm_context *c, const char *params, int64_t l, int64_t from, int64_t to);
 
 /* Loss and, unless grad is NULL, the sums over the block's rows for the gradient: written where `first`, else added.
  * Returns the work done, in flops. draw: NULL without randomness; layer and row are filled in here. */
 int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, char *grad, int first,
                       fm_draw *draw, double *loss_sum, double *weight_sum);
+
+/* The same in three parts, so that threads can share a block. First what each row has for itself: its outputs and, where
+ * wanted, the deltas of all layers; returns the work, in flops. */
+int64_t fm_slice_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, int deltas,
+                      fm_draw *draw);
+/* Then the sums over the block: of the losses, ... */
+void fm_block_loss(const fm_context *c, const fm_block *b, const fm_targets *y, double *loss_sum, double *weight_sum);
+/* ... and, for rows from .. to - 1 of the coefs of layer l (of CSR input all of them) and, where from is 0, for its
+ * intercepts, of the gradient. */
+void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to, char *grad,
+                       int first);
 
 #endif

@@ -17,7 +17,7 @@ int fm_bind(fm_binding *b)
         (b->form == FM_COMPLEMENTS && b->net->units[b->net->n_layers] != 1))
         return FM_BAD_ARGUMENT;
     for (b->few_rows = MOST_FEW_ROWS; b->few_rows > 0; b->few_rows--)
-        if (fm_layout(&c, b->net, FM_FOR_FORWARD, b->few_rows, NULL) <= STACK_WORKSPACE &&
+        if (fm_layout(&c, b->net, FM_FOR_FORWARD, b->few_rows, 1, NULL) <= STACK_WORKSPACE &&
             (b->form != FM_CODES || output_bytes(b->net, b->few_rows) <= STACK_OUTPUTS))
             break;
     return FM_OK;
@@ -79,7 +79,7 @@ int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
     if (refused(b, n, x))
         return FM_NOT_FINITE;
     fm_context c;
-    fm_layout(&c, b->net, FM_FOR_FORWARD, n, stack);
+    fm_layout(&c, b->net, FM_FOR_FORWARD, n, 1, stack);
     const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
     const fm_block block = {.x = &rows, .rows = n};
     char *outputs = b->form == FM_CODES ? stack_outputs : out;
@@ -97,12 +97,14 @@ int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
     return FM_OK;
 }
 
-int64_t fm_predict_workspace(const fm_binding *b, int64_t rows)
+int64_t fm_predict_workspace(const fm_binding *b, int64_t rows, int n_threads)
 {
-    return fm_forward_workspace(b->net, rows, b->net->dtype) + (b->form == FM_CODES ? output_bytes(b->net, rows) : 0);
+    return fm_forward_workspace(b->net, rows, b->net->dtype, n_threads) +
+           (b->form == FM_CODES ? output_bytes(b->net, rows) : 0);
 }
 
-int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, void *workspace, int64_t size)
+int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
+                    int64_t size)
 {
     const int64_t scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
     if (scratch > size)
@@ -111,8 +113,8 @@ int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, vo
         return FM_NOT_FINITE;
     void *outputs = scratch ? workspace : out;
     const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
-    const int status =
-        fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, (char *)workspace + scratch, size - scratch);
+    const int status = fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, n_threads, (char *)workspace + scratch,
+                                  size - scratch);
     if (status == FM_OK)
         finish(b, n, outputs, out);
     return status;

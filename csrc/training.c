@@ -14,24 +14,29 @@ static double l2_term(const fm_context *c, const char *params, double alpha)
     return alpha != 0 ? 0.5 * alpha * c->kernels->sum_squares(c->n_coefs, params) : 0;
 }
 
-int fm_run_pass(const fm_context *c, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass)
+/* Of each slice of the coefs; once per change of the parameters. */
+static void transpose(void *params, const fm_context *c, int64_t l, int64_t from, int64_t to)
 {
-    int64_t budget = WORK_BUDGET;
+    fm_transpose_coefs(c, params, l, from, to);
+}
+
+int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass)
+{
+    const fm_context *c = crew->contexts;
+    const fm_batch batch = {.x = x, .y = y, .rows = x->n_rows};
+    int64_t budget = WORK_BUDGET, work;
     if (pass->row == 0) {
         pass->loss_sum = 0;
         pass->weight_sum = 0;
-        if (pass->grad)
-            fm_transpose_coefs(c, params);
     }
+    if (pass->grad)
+        fm_crew_slices(crew, transpose, (void *)params);
     while (pass->row < x->n_rows) {
         if (budget < 0)
             return FM_PAUSED;
-        fm_block b = {.x = x, .first = pass->row, .rows = smaller(c->rows, x->n_rows - pass->row)};
-        double loss, weight;
-        budget -= fm_block_pass(c, params, &b, y, pass->grad, pass->row == 0, NULL, &loss, &weight);
-        pass->loss_sum += loss;
-        pass->weight_sum += weight;
-        pass->row += b.rows;
+        pass->row +=
+            fm_crew_blocks(crew, params, &batch, pass->row, pass->grad, &pass->loss_sum, &pass->weight_sum, &work);
+        budget -= work;
     }
     if (pass->weight_sum == 0)
         return FM_ZERO_WEIGHT;
@@ -46,54 +51,76 @@ int fm_run_pass(const fm_context *c, const char *params, const fm_rows *x, const
     return FM_OK;
 }
 
-static void update(const fm_context *c, char *params, fm_training *t)
+/* One step of a solver. */
+typedef struct step {
+    fm_update rule;
+    char *params, *grad, *m, *v;
+    double alpha, scale, p[FM_MAX_HYPER];
+} step;
+
+static void update_slice(void *job, const fm_context *c, int64_t l, int64_t from, int64_t to)
+{
+    const step *s = job;
+    const fm_layer *layer = &c->layers[l];
+    const int64_t n = layer->fan_out, w = layer->coefs + from * n * c->real, b = layer->intercepts;
+    s->rule((to - from) * n, s->params + w, s->grad + w, s->m ? s->m + w : NULL, s->v ? s->v + w : NULL, s->alpha,
+            s->scale, s->p);
+    if (from == 0)
+        s->rule(n, s->params + b, s->grad + b, s->m ? s->m + b : NULL, s->v ? s->v + b : NULL, 0, s->scale, s->p);
+}
+
+static void update(const fm_crew *crew, char *params, fm_training *t)
 {
     static void (*const prepare[])(const double *, uint64_t, double *) = {
 #define FM_ENTRY(name, moments) fm_##name##_prepare,
         FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
     };
+    const fm_context *c = crew->contexts;
     const int64_t n_intercepts = c->n_params - c->n_coefs, offset = c->n_coefs * c->real;
     const fm_update rule = c->kernels->update[t->solver];
-    const double scale = 1 / t->weight_sum;
     char *g = t->grad, *m = t->moments[0], *v = t->moments[1];
-    double p[FM_MAX_HYPER];
+    step s = {.rule = rule, .params = params, .grad = g, .m = m, .v = v, .alpha = t->alpha, .scale = 1 / t->weight_sum};
     t->t += 1;
-    prepare[t->solver](t->hyper, (uint64_t)t->t, p);
-    rule(c->n_coefs, params, g, m, v, t->alpha, scale, p);
-    rule(n_intercepts, params + offset, g + offset, m ? m + offset : NULL, v ? v + offset : NULL, 0, scale, p);
+    prepare[t->solver](t->hyper, (uint64_t)t->t, s.p);
+    if (crew->n > 1) {
+        fm_crew_slices(crew, update_slice, &s);
+        return;
+    }
+    rule(c->n_coefs, params, g, m, v, s.alpha, s.scale, s.p);
+    rule(n_intercepts, params + offset, g + offset, m ? m + offset : NULL, v ? v + offset : NULL, 0, s.scale, s.p);
 }
 
 /* Blocks of the step under way until it is complete or the budget is spent. */
-static int run_blocks(const fm_context *c, const char *params, const fm_rows *x, const fm_targets *y, fm_training *t,
+static int run_blocks(const fm_crew *crew, char *params, const fm_rows *x, const fm_targets *y, fm_training *t,
                       int64_t batch_rows, int64_t *budget)
 {
+    const fm_draw draw = {.key = t->key, .step = (uint64_t)t->t};
+    const fm_batch batch = {.x = x,
+                            .y = y,
+                            .index = t->index ? t->index + t->row : NULL,
+                            .first = t->row,
+                            .rows = batch_rows,
+                            .draw = &draw};
     if (t->batch_row == 0) {
         t->loss_sum = 0;
         t->weight_sum = 0;
-        fm_transpose_coefs(c, params);
     }
+    fm_crew_slices(crew, transpose, params);
     while (t->batch_row < batch_rows) {
+        int64_t work;
         if (*budget < 0)
             return FM_PAUSED;
-        const int64_t row = t->row + t->batch_row;
-        fm_block b = {.x = x, .rows = smaller(c->rows, batch_rows - t->batch_row)};
-        if (t->index)
-            b.index = t->index + row;
-        else
-            b.first = row;
-        fm_draw draw = {.key = t->key, .step = (uint64_t)t->t, .row = t->batch_row};
-        double loss, weight;
-        *budget -= fm_block_pass(c, params, &b, y, t->grad, t->batch_row == 0, &draw, &loss, &weight);
-        t->loss_sum += loss;
-        t->weight_sum += weight;
-        t->batch_row += b.rows;
+        t->batch_row +=
+            fm_crew_blocks(crew, params, &batch, t->batch_row, t->grad, &t->loss_sum, &t->weight_sum, &work);
+        *budget -= work;
     }
     return t->weight_sum == 0 ? FM_ZERO_WEIGHT : FM_OK;
 }
 
-int fm_run_training(const fm_context *c, char *params, const fm_rows *x, const fm_targets *y, fm_training *t)
+int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const fm_targets *y, fm_training *t)
 {
+    const fm_context *c = crew->contexts;
     const int64_t n = t->index ? t->n_index : x->n_rows;
     int64_t budget = WORK_BUDGET;
     for (; t->epoch < t->n_epochs; t->epoch++, t->row = 0) {
@@ -110,12 +137,12 @@ int fm_run_training(const fm_context *c, char *params, const fm_rows *x, const f
             if (budget < 0)
                 return FM_PAUSED;
             const int64_t rows = smaller(t->batch_size, n - t->row);
-            const int status = run_blocks(c, params, x, y, t, rows, &budget);
+            const int status = run_blocks(crew, params, x, y, t, rows, &budget);
             if (status != FM_OK)
                 return status;
             t->epoch_data += t->loss_sum / t->weight_sum * (double)rows;
             t->epoch_l2 += l2_term(c, params, t->alpha) / t->weight_sum * (double)rows;
-            update(c, params, t);
+            update(crew, params, t);
             t->row += rows;
             t->batch_row = 0;
             budget -= STEP_OVERHEAD + 10 * c->n_params;

@@ -2,9 +2,9 @@
 #ifndef FM_TRAINING_H
 #define FM_TRAINING_H
 
-#include "network.h"
+#include "crew.h"
 
-int fm_run_pass(const fm_context *c, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass);
-int fm_run_training(const fm_context *c, char *params, const fm_rows *x, const fm_targets *y, fm_training *t);
+int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass);
+int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const fm_targets *y, fm_training *t);
 
 #endif

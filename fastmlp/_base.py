@@ -23,6 +23,7 @@ from fastmlp._sklearn import (
 )
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
+from fastmlp._threads import requested
 from fastmlp._validation import check_csr, seeded_random_state
 from fastmlp._weights import Weights, adopt
 from fastmlp.activations import ACTIVATIONS
@@ -106,7 +107,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "max_fun": [Interval(Integral, 1, None, closed="left")],
         "backend": [StrOptions({"auto", *BACKENDS})],
         "dtype": [None, StrOptions({"float32", "float64"})],
-        "n_threads": [None, Options(Integral, {1})],
+        "n_threads": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
     }
 
     _short = ShortPath()  # binds nothing before the first fit
@@ -198,7 +199,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        return self._outputs(X)
+        with requested(self.n_threads):
+            return self._outputs(X)
 
     # Predictors.
 
@@ -263,7 +265,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
         bound = weights.vector if is_shown and weights.vector.dtype == dtype else None
         spec = self._spec(weights.layout, dtype)
-        return self._make_predictor(method, Source(get_backend(self.backend), spec, vector, bound))
+        return self._make_predictor(method, Source(get_backend(self.backend), spec, vector, bound, self.n_threads))
 
     # Fitting.
 
@@ -296,7 +298,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
         before = Snapshot(self)
         try:
-            weights = self._fit_or_raise(X, y, sample_weight, incremental)
+            with requested(self.n_threads):
+                weights = self._fit_or_raise(X, y, sample_weight, incremental)
             finite = bool(np.isfinite(weights.vector).all())
             if not finite and not incremental:
                 before.restore()

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from fastmlp._threads import check_n_threads, requested
 from fastmlp.backends import check_backend_name, configured
 
 
 @contextmanager
-def config_context(*, backend: str | None = None) -> Iterator[None]:
+def config_context(*, backend: str | None = None, n_threads: int | None = None) -> Iterator[None]:
     """Set what fastmlp uses inside a ``with`` block, in this thread or asynchronous task.
 
     Parameters
@@ -17,11 +18,14 @@ def config_context(*, backend: str | None = None) -> Iterator[None]:
     backend : {"auto", "c", "numpy"} or None, default=None
         The backend of everything that was given ``backend="auto"``. It wins over the environment variable
         ``FASTMLP_BACKEND``; "auto" stands for the fastest there is; None changes nothing.
+    n_threads : int or None, default=None
+        Threads of everything of the C backend that was given ``n_threads=None``: so many, or with -1 all that the
+        environment allows (see `fastmlp.MLPClassifier`); None changes nothing.
 
     Raises
     ------
     TypeError, ValueError
-        When there is no such backend.
+        When there is no such backend, or no such number.
 
     Examples
     --------
@@ -31,11 +35,10 @@ def config_context(*, backend: str | None = None) -> Iterator[None]:
     ...     net.forward([[0.0, 1.0]]).shape
     (1, 1)
     """
-    if backend is None:
-        yield
-        return
-    token = configured.set(check_backend_name(backend))
+    n_threads = check_n_threads(n_threads)
+    token = configured.set(configured.get() if backend is None else check_backend_name(backend))
     try:
-        yield
+        with requested(n_threads):
+            yield
     finally:
         configured.reset(token)

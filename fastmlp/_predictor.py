@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._threads import requested
 from fastmlp.backends import Backend
 from fastmlp.spec import NetworkSpec
 
@@ -24,12 +25,20 @@ class Source:
         Returns the parameters as they are now.
     bound : ndarray or None
         The parameters, where an edit of the weights is an edit of this vector.
+    n_threads : int or None
+        Threads of predictions of many rows.
     """
 
     def __init__(
-        self, backend: Backend, spec: NetworkSpec, vector: Callable[[], np.ndarray], bound: np.ndarray | None
+        self,
+        backend: Backend,
+        spec: NetworkSpec,
+        vector: Callable[[], np.ndarray],
+        bound: np.ndarray | None,
+        n_threads: int | None,
     ) -> None:
         self._backend, self._spec, self._vector, self._bound = backend, spec, vector, bound
+        self._n_threads = n_threads
 
     @property
     def is_fast(self) -> bool:
@@ -38,19 +47,24 @@ class Source:
 
     def fast(self, form: str) -> Predictor:
         """Return the predictor of a form (see `fastmlp.backends.c.Binding`)."""
-        return fast_predictor(self._backend.bind(self._spec, self._bound, form))
+        return fast_predictor(self._backend.bind(self._spec, self._bound, form), self._n_threads)
 
     def plain(self, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
         """Return a predictor on any backend: `decode` makes predictions of outputs."""
-        backend, spec, vector = self._backend, self._spec, self._vector
-        return plain_predictor(lambda x: decode(backend.forward(spec, vector(), x)), spec.units[0], spec.dtype)
+        backend, spec, vector, n_threads = self._backend, self._spec, self._vector, self._n_threads
+
+        def predict(x: np.ndarray) -> np.ndarray:
+            with requested(n_threads):
+                return decode(backend.forward(spec, vector(), x))
+
+        return plain_predictor(predict, spec.units[0], spec.dtype)
 
     def make(self, form: str, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
         """Return the fastest of the two that there is."""
         return self.fast(form) if self.is_fast else self.plain(decode)
 
 
-def fast_predictor(binding: Any) -> Predictor:
+def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
     """Return the predictor of a backend's binding: what C writes is the prediction."""
     predict, many, struct, few_rows = binding.predict, binding.many, binding.struct, binding.few_rows
     view, chars, ok = binding.view, binding.chars, binding.ok
@@ -71,7 +85,7 @@ def fast_predictor(binding: Any) -> Predictor:
             rows, place = view(x), view(chars, out, True)
         except ValueError:
             raise _wrong_layout(x, out) from None
-        status = predict(struct, n, rows, place) if n <= few_rows else many(n, rows, place)
+        status = predict(struct, n, rows, place) if n <= few_rows else many(n, rows, place, n_threads)
         if status != ok:
             raise RuntimeError(f"The C core refused a prediction: status {status}.")
         return out

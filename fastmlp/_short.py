@@ -158,7 +158,10 @@ def _make_call(
             # way tells what is wrong, if anything is.
             return None
         out = empty((n, columns) if columns else n, out_dtype)
-        status = predict(struct, n, rows, view(out)) if n <= few_rows else many(n, rows, view(out))
+        if n <= few_rows:
+            status = predict(struct, n, rows, view(out))
+        else:
+            status = many(n, rows, view(out), attributes.get("n_threads"))
         return out if status == ok else None
 
     return call

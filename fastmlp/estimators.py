@@ -85,8 +85,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     dtype : {None, "float32", "float64"}, default=None
         Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
         float64). Given, it holds for training and predictions whatever the dtype of the data, which are not copied.
-    n_threads : {None, 1}, default=None
-        Number of threads.
+    n_threads : int or None, default=None
+        Threads of the C backend; the results have the same bits for any number. None: as many as pay, by measured
+        thresholds, of those that ``FASTMLP_NUM_THREADS`` (or else ``OMP_NUM_THREADS``), the processors and processor
+        time given to the process, and threadpoolctl allow; -1: all of these; else so many, up to 64. Calls that run
+        at the same time in several Python threads share them.
 
     Attributes
     ----------
@@ -496,8 +499,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     dtype : {None, "float32", "float64"}, default=None
         Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
         float64). Given, it holds for training and predictions whatever the dtype of the data, which are not copied.
-    n_threads : {None, 1}, default=None
-        Number of threads.
+    n_threads : int or None, default=None
+        Threads of the C backend; the results have the same bits for any number. None: as many as pay, by measured
+        thresholds, of those that ``FASTMLP_NUM_THREADS`` (or else ``OMP_NUM_THREADS``), the processors and processor
+        time given to the process, and threadpoolctl allow; -1: all of these; else so many, up to 64. Calls that run
+        at the same time in several Python threads share them.
 
     Attributes
     ----------

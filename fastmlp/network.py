@@ -10,6 +10,7 @@ import numpy as np
 
 from fastmlp._parameters import Interval, check_parameters
 from fastmlp._predictor import Predictor, Source
+from fastmlp._threads import check_n_threads, requested
 from fastmlp._validation import (
     as_numbers,
     check_array,
@@ -56,6 +57,8 @@ class Network:
         Source of the initial weights, and after them of the shuffles of `fit`, where it is not given another.
     backend : {"auto", "c", "numpy"}, default="auto"
         What computes; see `fastmlp.config_context`.
+    n_threads : int or None, default=None
+        Threads of the C backend; see `fastmlp.MLPClassifier`.
 
     Raises
     ------
@@ -96,20 +99,29 @@ class Network:
         dtype: np.dtype | type | str = "float64",
         random_state: int | np.random.RandomState | None = None,
         backend: str = "auto",
+        n_threads: int | None = None,
     ) -> None:
         spec = make_spec(units, activation, output_activation, loss, dtype)
-        self._set_up(spec, alpha, check_random_state(random_state), backend)
+        self._set_up(spec, alpha, check_random_state(random_state), backend, n_threads)
         hidden: list[object] = [name for name, _ in spec.activations[:-1]]
         all_logistic = all(name == "logistic" for name in hidden or [activation])
         factors = [2.0 if name == "logistic" else 6.0 for name in hidden] + [2.0 if all_logistic else 6.0]
         draw_parameters(spec, factors, self._random_state, self._params)
 
-    def _set_up(self, spec: NetworkSpec, alpha: float, random_state: np.random.RandomState, backend: str) -> None:
+    def _set_up(
+        self,
+        spec: NetworkSpec,
+        alpha: float,
+        random_state: np.random.RandomState,
+        backend: str,
+        n_threads: int | None,
+    ) -> None:
         limits = {"alpha": Interval(0, closed="left")}
         self._alpha = check_parameters("Network", {"alpha": 0.0}, limits, {"alpha": alpha})["alpha"]
         if check_backend_name(backend) != "auto":
             get_backend(backend)
         self._backend_name = backend
+        self._n_threads = check_n_threads(n_threads)
         self._spec = spec
         self._random_state = random_state
         self._params = spec.layout.allocate(spec.dtype)
@@ -127,6 +139,7 @@ class Network:
         dtype: np.dtype | type | str | None = None,
         random_state: int | np.random.RandomState | None = None,
         backend: str = "auto",
+        n_threads: int | None = None,
     ) -> Network:
         """Return a network with copies of these weights.
 
@@ -136,7 +149,7 @@ class Network:
             Weights of each layer; they say what `units` are.
         intercepts : sequence of array-like of shape (fan_out,)
             Biases of each layer.
-        activation, output_activation, loss, alpha, random_state, backend
+        activation, output_activation, loss, alpha, random_state, backend, n_threads
             As of the class. Nothing is drawn here from `random_state`.
         dtype : {"float64", "float32"} or None, default=None
             None: float32 when all arrays are float32, else float64.
@@ -169,7 +182,7 @@ class Network:
         units = [weights[0].shape[0], *(W.shape[1] for W in weights)]
         spec = make_spec(units, activation, output_activation, loss, dtype)
         net = cls.__new__(cls)
-        net._set_up(spec, alpha, check_random_state(random_state), backend)
+        net._set_up(spec, alpha, check_random_state(random_state), backend, n_threads)
         net.coefs = weights
         net.intercepts = biases
         return net
@@ -198,6 +211,11 @@ class Network:
     def backend(self) -> str:
         """Name of the backend asked for."""
         return self._backend_name
+
+    @property
+    def n_threads(self) -> int | None:
+        """Number of threads asked for."""
+        return self._n_threads
 
     @property
     def n_parameters(self) -> int:
@@ -348,7 +366,14 @@ class Network:
         >>> Network.from_weights([[[1.0], [2.0]]], [[3.0]]).forward([[10.0, 100.0]])
         array([[213.]])
         """
-        return self._resolve_backend().forward(self._spec, self._params, check_inputs(X, self._spec))
+        X = check_inputs(X, self._spec)
+        with requested(self._n_threads):
+            return self._resolve_backend().forward(self._spec, self._params, X)
+
+    def _layers(self, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        X = check_inputs(X, self._spec)
+        with requested(self._n_threads):
+            return self._resolve_backend().layers(self._spec, self._params, X)
 
     def predictor(self, method: str | None = None) -> Predictor:
         """Return a bound callable ``f(x, out=None)`` that computes `forward` with the lowest latency.
@@ -390,7 +415,7 @@ class Network:
         if method not in (None, "forward"):
             raise ValueError(f"method must be 'forward' or None, got {method!r}.")
         params = self._params
-        return Source(self._resolve_backend(), self._spec, lambda: params, params).make(
+        return Source(self._resolve_backend(), self._spec, lambda: params, params, self._n_threads).make(
             "outputs", lambda outputs: outputs
         )
 
@@ -405,7 +430,7 @@ class Network:
         >>> [z.shape for z in Network([4, 3, 1]).preactivations([[1, 2, 3, 4]])]
         [(1, 3), (1, 1)]
         """
-        return self._resolve_backend().layers(self._spec, self._params, check_inputs(X, self._spec))[0]
+        return self._layers(X)[0]
 
     def activations(self, X: Any) -> list[np.ndarray]:
         """Return ``a[l] = g_l(z[l])`` of every weight layer: arrays of shape (n, units[l]), l = 1 ... L.
@@ -418,7 +443,7 @@ class Network:
         >>> [a.shape for a in Network([4, 3, 1]).activations([[1, 2, 3, 4]])]
         [(1, 3), (1, 1)]
         """
-        return self._resolve_backend().layers(self._spec, self._params, check_inputs(X, self._spec))[1]
+        return self._layers(X)[1]
 
     def loss(self, X: Any, Y: Any, sample_weight: Any = None, reduction: str = "mean") -> float:
         """Return the loss over rows, L2 term included.
@@ -453,7 +478,8 @@ class Network:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}.")
         data = self._check_data(X, Y, sample_weight)
-        parts = self._resolve_backend().loss(self._spec, self._params, data, self._alpha)
+        with requested(self._n_threads):
+            parts = self._resolve_backend().loss(self._spec, self._params, data, self._alpha)
         total = parts.data + parts.l2
         return total if reduction == "sum" else total / parts.weight
 
@@ -485,7 +511,8 @@ class Network:
         data = self._check_data(X, Y, sample_weight)
         layout = self._spec.layout
         grad = layout.allocate(self.dtype)
-        self._resolve_backend().loss_grad(self._spec, self._params, data, self._alpha, grad)
+        with requested(self._n_threads):
+            self._resolve_backend().loss_grad(self._spec, self._params, data, self._alpha, grad)
         return layout.coefs(grad), layout.intercepts(grad)
 
     def trace(self, x: Any, y: Any) -> Trace:
@@ -652,7 +679,8 @@ class Network:
 
         batch_size = min(batch_size, data.X.shape[0])
         plan = Plan(state, batch_size, alpha=self._alpha, shuffle=shuffle, random_state=random_state)
-        trainer = self._resolve_backend().trainer(self._spec, self._params, data, plan)
+        with requested(self._n_threads):
+            trainer = self._resolve_backend().trainer(self._spec, self._params, data, plan)
         after_epoch = None if callback is None else lambda epoch, loss: callback(self, epoch, loss)
         return run_training(trainer, self._params, epochs, after_epoch)
 
@@ -683,6 +711,7 @@ class Network:
             "dtype": self._spec.dtype.name,
             "alpha": self._alpha,
             "backend": self._backend_name,
+            "n_threads": self._n_threads,
             "parameters": self._params.copy(),
             "random_state": deepcopy(self._random_state),
         }
@@ -691,7 +720,7 @@ class Network:
         if state.get("format") != _FORMAT:
             raise ValueError(f"A pickled Network must have format {_FORMAT}, got {state.get('format')!r}.")
         spec = NetworkSpec(state["units"], state["activations"], state["loss"], np.dtype(state["dtype"]))
-        self._alpha, self._backend_name = state["alpha"], state["backend"]
+        self._alpha, self._backend_name, self._n_threads = state["alpha"], state["backend"], state["n_threads"]
         self._spec, self._random_state = spec, state["random_state"]
         self._params = spec.layout.allocate(spec.dtype)
         self._params[:] = state["parameters"]

@@ -103,7 +103,9 @@ def test_an_activation_without_gradient_is_refused_with_the_reason(iris):
     [
         ({"backend": "fortran"}, "'backend' parameter"),
         ({"dtype": "float16"}, "'dtype' parameter"),
-        ({"n_threads": 2}, "'n_threads' parameter"),
+        ({"n_threads": 0}, "'n_threads' parameter"),
+        ({"n_threads": -2}, "'n_threads' parameter"),
+        ({"n_threads": 1.5}, "'n_threads' parameter"),
         ({"activation": "softmax"}, "'activation' parameter"),
     ],
 )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from fastmlp import Network
+from fastmlp._threads import requested
 from fastmlp.backends import Data, Plan, get_backend
 from fastmlp.layout import aligned_zeros
 from fastmlp.solvers import SolverState
@@ -121,11 +122,13 @@ def assert_last_whole_step(spec, data, solver, params, state):
         np.testing.assert_array_equal(moment, expected_moment)
 
 
+@pytest.mark.parametrize("n_threads", [1, 3])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
-def test_a_step_over_a_million_rows(isa, many_rows, solver):
+def test_a_step_over_a_million_rows(isa, many_rows, solver, n_threads):
     spec = make_spec([8, 64, 1], "tanh", "identity", "squared_error", "float32")
     data = Data(*many_rows)
-    params, state, trainer = make_trainer(spec, data, solver, len(data.targets))
+    with requested(n_threads):
+        params, state, trainer = make_trainer(spec, data, solver, len(data.targets))
     with Interrupt(0.37).expected():
         trainer.run(100)
     print(f"{state.t} steps")
@@ -162,11 +165,12 @@ def test_training_goes_on_after_an_interrupt(isa):
     np.testing.assert_array_equal(losses.data, expected.data)
 
 
-def test_loss_and_gradient(isa, many_rows):
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_loss_and_gradient(isa, many_rows, n_threads):
     spec = make_spec([8, 256, 256, 1], "tanh", "identity", "squared_error", "float32")
     params, data = random_parameters(spec), Data(*many_rows)
     before = params.copy()
-    with Interrupt(0.1).expected():
+    with requested(n_threads), Interrupt(0.1).expected():
         get_backend("c").loss_grad(spec, params, data, 0.1, aligned_zeros(len(params), spec.dtype))
     np.testing.assert_array_equal(params, before)
 
@@ -177,10 +181,11 @@ def test_loss(isa, many_rows):
         get_backend("c").loss(spec, random_parameters(spec), Data(*many_rows), 0.1)
 
 
-def test_forward(isa, many_rows):
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_forward(isa, many_rows, n_threads):
     spec = make_spec([8, 256, 256, 1], "tanh", "identity", "squared_error", "float32")
     params = random_parameters(spec)
-    with Interrupt(0.1).expected():
+    with requested(n_threads), Interrupt(0.1).expected():
         get_backend("c").forward(spec, params, many_rows[0])
 
 

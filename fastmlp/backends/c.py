@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from _fastmlp_c import ffi, lib
+from fastmlp import __version__
+from fastmlp._threads import get_limit, register_with_threadpoolctl, threads
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.layout import aligned_zeros
 from fastmlp.losses import LOSSES
@@ -64,10 +66,15 @@ class CBackend:
     """
 
     name = "c"
-    n_threads = 1
 
     def __init__(self) -> None:
         self.isa = choose_isa(os.environ.get("FASTMLP_ISA"))
+        get_limit()  # an unusable FASTMLP_NUM_THREADS is an error now
+
+    @property
+    def n_threads(self) -> int:
+        """Most threads of a call that does not ask for a number."""
+        return get_limit()
 
     def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
         """Return the outputs, shape (n, units[-1])."""
@@ -138,6 +145,15 @@ def _check(status: int, spec: NetworkSpec) -> None:
     if status == lib.FM_ZERO_WEIGHT:
         raise ZeroDivisionError(message)
     raise RuntimeError(f"The C core refused a call: {message}.")
+
+
+def _n_threads(worth: Any, network: _Bound, rows: _Bound | None, n_rows: int, n_threads: int | None = None) -> int:
+    """Return the threads of passes over `n_rows` rows; `worth` is C's function that knows how many pay.
+
+    `rows` tell whether they are sparse; None: they are dense.
+    """
+    n, fixed = threads(n_threads)
+    return n if fixed or n == 1 else worth(network.struct, rows.struct if rows else ffi.NULL, n_rows, n)
 
 
 class _Bound:
@@ -234,7 +250,8 @@ def _forward(
     arrays = [_output("char *", array, spec.dtype) for array in (out, *z, *a)]
     widths = [spec.units[-1], *spec.units[1:] * 2][: len(arrays)]
     step = max(256, _WORK_PER_CALL // (2 * spec.layout.n_parameters)) if n else 1
-    workspace = _workspace(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype))
+    n_threads = _n_threads(lib.fm_forward_threads, network, rows, min(step, n))
+    workspace = _workspace(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype, n_threads))
     block = ffi.new("fm_rows *", rows.struct[0])
     row_bytes = X.shape[1] * (itemsize if rows.struct.indptr else X.dtype.itemsize)
     for first in range(0, n, step):
@@ -246,7 +263,7 @@ def _forward(
         place, *layers = (array + first * width * itemsize for array, width in zip(arrays, widths, strict=True))
         half = len(layers) // 2
         before, after = (ffi.new("void *[]", part) if part else ffi.NULL for part in (layers[:half], layers[half:]))
-        status = lib.fm_forward(network.struct, weights, block, place, before, after, *workspace)
+        status = lib.fm_forward(network.struct, weights, block, place, before, after, n_threads, *workspace)
         _check(status, spec)
 
 
@@ -295,15 +312,18 @@ class Binding:
         work = _WORK_PER_CALL // (2 * spec.layout.n_parameters)
         self._rows_per_call = max(256, min(work, _OUTPUTS_PER_CALL // spec.units[-1]))
 
-    def many(self, n: int, x: Any, out: Any) -> int:
+    def many(self, n: int, x: Any, out: Any, n_threads: int | None = None) -> int:
         """Predict n rows in pieces of bounded work and memory; return a status."""
         step = min(n, self._rows_per_call)
-        workspace = _workspace(lib.fm_predict_workspace(self.struct, step))
+        n_threads = _n_threads(lib.fm_forward_threads, self._network, None, step, n_threads)
+        workspace = _workspace(lib.fm_predict_workspace(self.struct, step, n_threads))
         x_bytes = self.width * self.dtype.itemsize
         out_bytes = math.prod(self.shape) * self.out_dtype.itemsize
         for first in range(0, n, step):
             rows = min(step, n - first)
-            status = lib.fm_predict_many(self.struct, rows, x + first * x_bytes, out + first * out_bytes, *workspace)
+            status = lib.fm_predict_many(
+                self.struct, rows, x + first * x_bytes, out + first * out_bytes, n_threads, *workspace
+            )
             if status != lib.FM_OK:
                 return status
         return lib.FM_OK
@@ -316,7 +336,9 @@ def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, 
     run.alpha = alpha
     if grad is not None:
         run.grad = kept = _parameters(spec, grad, written=True)  # noqa: F841 (keeps the buffer)
-    workspace = _workspace(lib.fm_gradient_workspace(network.struct, data.X.shape[0]))
+    n = data.X.shape[0]
+    run.n_threads = _n_threads(lib.fm_gradient_threads, network, rows, n)
+    workspace = _workspace(lib.fm_gradient_workspace(network.struct, n, run.n_threads))
     status = lib.FM_PAUSED
     while status == lib.FM_PAUSED:
         status = lib.fm_loss_grad(network.struct, weights, rows.struct, targets.struct, run, *workspace)
@@ -361,7 +383,8 @@ class CTrainer:
             self._bit_generator = plan.random_state._bit_generator
             run.bitgen = ffi.cast("void *", self._bit_generator.ctypes.bit_generator.value)
         batch_rows = min(plan.batch_size, n if order is None else len(order))
-        self._workspace = _workspace(lib.fm_gradient_workspace(self._network.struct, batch_rows))
+        run.n_threads = _n_threads(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
+        self._workspace = _workspace(lib.fm_gradient_workspace(self._network.struct, batch_rows, run.n_threads))
 
     def run(self, n_epochs: int) -> EpochLosses:
         """Run `n_epochs` epochs and return the losses of each.
@@ -400,3 +423,6 @@ class CTrainer:
                 *self._workspace,
             )
         _check(status, self.spec)
+
+
+register_with_threadpoolctl(__version__)

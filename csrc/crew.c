@@ -1,0 +1,287 @@
+#include "crew.h"
+
+/* Blocks of a batch, per thread, from which on threads take whole ones: fewer could not be divided evenly. */
+enum { BLOCKS_PER_THREAD = 4 };
+/* Gradients of blocks taken at once: so many bytes a thread, at least one of them and at most MOST_PLACES. */
+enum { PLACE_BYTES = 32768, MOST_PLACES = 8 };
+/* Coefs below which it does not pay to divide a pass over them further. */
+enum { SLICE_COEFS = 4096 };
+/* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the
+ * transposed coefs. */
+enum { ROW_MULTIPLE = 8, COEF_MULTIPLE = 16 };
+/* Pieces of a forward pass for each thread, so that one that comes late or is interrupted does not hold up all. */
+enum { FORWARD_PIECES = 16 };
+
+static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
+static int64_t larger(int64_t a, int64_t b) { return a > b ? a : b; }
+static int64_t divide_up(int64_t n, int64_t d) { return (n + d - 1) / d; }
+
+static int64_t take_contexts(fm_crew *crew, int n, const fm_network *net, int purpose, int64_t rows, int slices,
+                             char *base)
+{
+    int64_t used = 0;
+    crew->contexts = (fm_context *)fm_take(base, &used, n * (int64_t)sizeof(fm_context));
+    for (int i = 0; i < n; i++) {
+        fm_context counted;
+        fm_context *c = base ? &crew->contexts[i] : &counted;
+        used += fm_layout(c, net, purpose, rows, slices, base ? base + used : NULL);
+        for (int64_t l = 0; base && l < c->n_layers; l++)
+            c->layers[l].transposed = crew->contexts[0].layers[l].transposed;
+    }
+    return used;
+}
+
+int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, int64_t block_rows, int n, char *base)
+{
+    *crew = (fm_crew){.n = n};
+    return take_contexts(crew, n, net, purpose, block_rows, 1, base);
+}
+
+int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows, int planned, int n, char *base)
+{
+    const int whole = n > 1 && divide_up(rows, FM_BLOCK) >= BLOCKS_PER_THREAD * planned;
+    const int64_t block_rows = smaller(rows, FM_BLOCK);
+    *crew = (fm_crew){.n = n, .whole = whole};
+    int64_t used = take_contexts(crew, whole ? n : 1, net, FM_FOR_GRADIENT, block_rows, whole ? 1 : n, base);
+    if (!whole)
+        return used;
+    fm_context counted;
+    const fm_context *c = base ? crew->contexts : &counted;
+    if (!base)
+        fm_layout(&counted, net, FM_FOR_GRADIENT, block_rows, 1, NULL);
+    crew->grad_bytes = divide_up(c->n_params * c->real, 64) * 64;
+    crew->places = n * larger(1, smaller(MOST_PLACES, PLACE_BYTES / crew->grad_bytes));
+    crew->sums = (double *)fm_take(base, &used, crew->places * 2 * (int64_t)sizeof(double));
+    crew->grads = fm_take(base, &used, (crew->places - 1) * crew->grad_bytes);
+    return used;
+}
+
+/* Forward. */
+
+typedef struct forward_job {
+    const fm_crew *crew;
+    const char *params;
+    const fm_rows *x;
+    char *out;
+    void *const *z, *const *a;
+    int64_t blocks, piece; /* of all rows, and taken at a time */
+    fm_counter next;
+} forward_job;
+
+static void forward_block(const forward_job *job, const fm_context *c, int64_t first)
+{
+    const int64_t last = c->n_layers - 1;
+    fm_block b = {.x = job->x, .first = first, .rows = smaller(c->rows, job->x->n_rows - first)};
+    fm_block_input(c, &b);
+    const char *in = b.dense;
+    int64_t ld = b.ld;
+    for (int64_t l = 0; l <= last; l++) {
+        const int64_t width = c->layers[l].fan_out, place = first * width * c->real;
+        char *result = l == last ? job->out + place : job->a ? (char *)job->a[l] + place : c->delta[l % 2];
+        char *before = job->z ? (char *)job->z[l] + place : result;
+        const int64_t ld_out = l == last || job->a || job->z ? width : c->layers[l].ld;
+        fm_layer_forward(c, job->params, l, &b, in, ld, before, result, ld_out, NULL);
+        in = result;
+        ld = ld_out;
+    }
+}
+
+static void forward_blocks(void *argument, int thread)
+{
+    forward_job *job = argument;
+    const fm_context *c = &job->crew->contexts[thread];
+    for (int64_t k; (k = fm_pool_next(&job->next) * job->piece) < job->blocks;)
+        for (int64_t i = k; i < smaller(k + job->piece, job->blocks); i++)
+            forward_block(job, c, i * c->rows);
+}
+
+void fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
+                     void *const *a)
+{
+    forward_job job = {.crew = crew, .params = params, .x = x, .out = out, .z = z, .a = a};
+    job.blocks = divide_up(x->n_rows, crew->contexts[0].rows);
+    job.piece = crew->n == 1 ? job.blocks : divide_up(job.blocks, FORWARD_PIECES * crew->n);
+    fm_pool_run((int)smaller(crew->n, job.blocks), forward_blocks, &job);
+}
+
+/* Slices of the coefs. */
+
+typedef struct slices_job {
+    const fm_crew *crew;
+    fm_slice_task *task;
+    void *job;
+    int parts, first_is_whole;
+} slices_job;
+
+/* Where part `part` of the coefs begins in layer l: the layers one after another, each row as long as its fan_out. */
+static int64_t slice_begin(const slices_job *job, int64_t l, int part)
+{
+    const fm_context *c = job->crew->contexts;
+    const fm_layer *layer = &c->layers[l];
+    if (part == 0 || part == job->parts)
+        return part ? layer->fan_in : 0;
+    const int64_t target = c->n_coefs * part / job->parts - layer->coefs / c->real;
+    if (target <= 0)
+        return 0;
+    if (job->first_is_whole && l == 0)
+        return layer->fan_in;
+    return smaller((target / layer->fan_out + COEF_MULTIPLE / 2) / COEF_MULTIPLE * COEF_MULTIPLE, layer->fan_in);
+}
+
+static void run_slices(void *argument, int part)
+{
+    const slices_job *job = argument;
+    const fm_context *c = job->crew->contexts;
+    for (int64_t l = 0; l < c->n_layers; l++) {
+        const int64_t from = slice_begin(job, l, part), to = slice_begin(job, l, part + 1);
+        if (from < to)
+            job->task(job->job, c, l, from, to);
+    }
+}
+
+void fm_crew_slices(const fm_crew *crew, fm_slice_task *task, void *job)
+{
+    const fm_context *c = crew->contexts;
+    slices_job slices = {.crew = crew, .task = task, .job = job};
+    slices.parts = (int)smaller(crew->n, divide_up(c->n_coefs, SLICE_COEFS));
+    if (slices.parts > 1)
+        fm_pool_run(slices.parts, run_slices, &slices);
+    else
+        for (int64_t l = 0; l < c->n_layers; l++)
+            task(job, c, l, 0, c->layers[l].fan_in);
+}
+
+/* Blocks. */
+
+typedef struct blocks_job {
+    const fm_crew *crew;
+    const char *params;
+    const fm_batch *batch;
+    int64_t row, n_blocks;
+    char *grad;
+    fm_block block;   /* shared */
+    int slices;       /* of it */
+    int64_t *work;    /* of each thread */
+    fm_counter next;  /* of the whole blocks */
+} blocks_job;
+
+/* Rows from .. to - 1 of the batch. */
+static fm_block make_block(const fm_batch *batch, int64_t from, int64_t to)
+{
+    fm_block b = {.x = batch->x, .rows = to - from};
+    if (batch->index)
+        b.index = batch->index + from;
+    else
+        b.first = batch->first + from;
+    return b;
+}
+
+static fm_draw *place_draw(const fm_batch *batch, int64_t row, fm_draw *draw)
+{
+    if (!batch->draw)
+        return NULL;
+    *draw = *batch->draw;
+    draw->row += row;
+    return draw;
+}
+
+static int64_t run_block(const blocks_job *job, const fm_context *c, int64_t row, char *grad, int first, double *loss,
+                         double *weight)
+{
+    fm_draw draw;
+    fm_block b = make_block(job->batch, row, smaller(row + c->rows, job->batch->rows));
+    return fm_block_pass(c, job->params, &b, job->batch->y, grad, first, place_draw(job->batch, row, &draw), loss,
+                         weight);
+}
+
+static void take_whole_blocks(void *argument, int thread)
+{
+    blocks_job *job = argument;
+    const fm_crew *crew = job->crew;
+    const fm_context *c = &crew->contexts[thread];
+    for (int64_t k; (k = fm_pool_next(&job->next)) < job->n_blocks;) {
+        char *grad = job->grad && k > 0 ? crew->grads + (k - 1) * crew->grad_bytes : job->grad;
+        job->work[thread] += run_block(job, c, job->row + k * FM_BLOCK, grad, k > 0 || job->row == 0,
+                                       &crew->sums[2 * k], &crew->sums[2 * k + 1]);
+    }
+}
+
+/* Add the gradients of the blocks after the first, in their order. */
+static void add_gradients(void *argument, const fm_context *c, int64_t l, int64_t from, int64_t to)
+{
+    const blocks_job *job = argument;
+    const fm_layer *layer = &c->layers[l];
+    const int64_t coefs = layer->coefs + from * layer->fan_out * c->real;
+    for (int64_t k = 1; k < job->n_blocks; k++) {
+        const char *grad = job->crew->grads + (k - 1) * job->crew->grad_bytes;
+        c->kernels->add((to - from) * layer->fan_out, grad + coefs, job->grad + coefs);
+        if (from == 0)
+            c->kernels->add(layer->fan_out, grad + layer->intercepts, job->grad + layer->intercepts);
+    }
+}
+
+static void run_slice(void *argument, int thread)
+{
+    blocks_job *job = argument;
+    const int64_t rows = job->block.rows, step = divide_up(divide_up(rows, job->slices), ROW_MULTIPLE) * ROW_MULTIPLE;
+    const int64_t from = smaller(thread * step, rows), to = smaller(from + step, rows);
+    if (from == to)
+        return;
+    fm_draw draw;
+    fm_block b = make_block(job->batch, job->row + from, job->row + to);
+    b.place = from;
+    b.slice = thread;
+    job->work[thread] = fm_slice_pass(job->crew->contexts, job->params, &b, job->batch->y, job->grad != NULL,
+                                      place_draw(job->batch, job->row + from, &draw));
+}
+
+static void run_gradient(void *argument, const fm_context *c, int64_t l, int64_t from, int64_t to)
+{
+    const blocks_job *job = argument;
+    fm_layer_gradient(c, l, &job->block, from, to, job->grad, job->row == 0);
+}
+
+static void share_block(blocks_job *job, double *loss, double *weight)
+{
+    const fm_context *c = job->crew->contexts;
+    job->block = make_block(job->batch, job->row, smaller(job->row + c->rows, job->batch->rows));
+    job->slices = (int)smaller(job->crew->n, divide_up(job->block.rows, ROW_MULTIPLE));
+    fm_pool_run(job->slices, run_slice, job);
+    fm_block_place(c, &job->block);
+    fm_block_loss(c, &job->block, job->batch->y, loss, weight);
+    if (!job->grad)
+        return;
+    slices_job slices = {.crew = job->crew, .task = run_gradient, .job = job, .parts = job->crew->n};
+    slices.first_is_whole = job->batch->x->indptr != NULL;
+    fm_pool_run(slices.parts, run_slices, &slices);
+}
+
+int64_t fm_crew_blocks(const fm_crew *crew, const char *params, const fm_batch *batch, int64_t row, char *grad,
+                       double *loss, double *weight, int64_t *work)
+{
+    int64_t works[FM_MAX_THREADS] = {0}, rows = FM_BLOCK;
+    blocks_job job = {.crew = crew, .params = params, .batch = batch, .row = row, .grad = grad, .work = works};
+    double block_loss, block_weight;
+    if (crew->whole) {
+        job.n_blocks = smaller(crew->places, divide_up(batch->rows - row, FM_BLOCK));
+        rows *= job.n_blocks;
+        fm_pool_run((int)smaller(crew->n, job.n_blocks), take_whole_blocks, &job);
+        for (int64_t k = 0; k < job.n_blocks; k++) {
+            *loss += crew->sums[2 * k];
+            *weight += crew->sums[2 * k + 1];
+        }
+        if (grad && job.n_blocks > 1)
+            fm_crew_slices(crew, add_gradients, &job);
+    } else {
+        if (crew->n == 1)
+            works[0] = run_block(&job, crew->contexts, row, grad, row == 0, &block_loss, &block_weight);
+        else
+            share_block(&job, &block_loss, &block_weight);
+        *loss += block_loss;
+        *weight += block_weight;
+    }
+    *work = 0;
+    for (int i = 0; i < crew->n; i++)
+        *work += works[i];
+    return smaller(rows, batch->rows - row);
+}

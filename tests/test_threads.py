@@ -1,0 +1,636 @@
+"""The number of threads: changes no bit, is what was asked for and allowed, and survives forks, crowds and exits."""
+
+import itertools
+import multiprocessing
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastmlp
+from fastmlp import MLPClassifier, MLPRegressor, Network, _threads
+from fastmlp._threads import Threads, available, check_n_threads, requested, threads
+from fastmlp.backends import Plan, get_backend
+from fastmlp.layout import aligned_zeros
+from fastmlp.solvers import SOLVERS, SolverState
+
+try:
+    from fastmlp.backends import c
+except ImportError:
+    c = None
+
+TESTS = Path(__file__).parent
+NUMBERS = (1, 2, 3, 8)
+needs_c = pytest.mark.c
+needs_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="/proc is missing")
+
+
+@pytest.fixture(autouse=True)
+def _keep_the_limit(monkeypatch):
+    monkeypatch.setattr(_threads, "_limit", None)
+
+
+def train(problem, solver, batch_size, epochs=2, key=0):
+    """Weights, moments and both loss curves."""
+    params = problem.params.copy()
+    state = SolverState.fresh(solver, len(params), problem.spec.dtype, learning_rate=0.01)
+    plan = Plan(state, batch_size, 0.1, shuffle=True, random_state=np.random.RandomState(7), key=key)
+    losses = get_backend("c").trainer(problem.spec, params, problem.data, plan).run(epochs)
+    return [params, *state.moments, losses.data, losses.l2]
+
+
+def everything(problem, solver, batch_size, key=0):
+    """Results of all that a backend does."""
+    backend, (spec, params, data) = get_backend("c"), (problem.spec, problem.params, problem.data)
+    grad = aligned_zeros(len(params), spec.dtype)
+    z, a = backend.layers(spec, params, data.X)
+    parts = backend.loss_grad(spec, params, data, 0.1, grad)
+    loss = backend.loss(spec, params, data, 0.1)
+    return [
+        backend.forward(spec, params, data.X),
+        *z,
+        *a,
+        *parts,
+        *loss,
+        grad,
+        *train(problem, solver, batch_size, key=key),
+    ]
+
+
+def assert_same_bits(results, others, what=""):
+    for i, (one, other) in enumerate(zip(results, others, strict=True)):
+        assert np.asarray(one).tobytes() == np.asarray(other).tobytes(), f"{what}: result {i} differs"
+
+
+def assert_threads_change_nothing(compute, what=""):
+    results = []
+    for n in NUMBERS:
+        with requested(n):
+            results.append(compute())
+    for n, other in zip(NUMBERS[1:], results[1:], strict=True):
+        assert_same_bits(results[0], other, f"{what}, {n} threads")
+
+
+# Bits. Rows and batches: one block, several that are shared, so many that each thread takes whole ones, and more work
+# than C does at a time. Networks: narrow ones, and ones whose coefs are divided among all threads.
+
+SIZES = [(30, 7), (300, 300), (700, 200), (2600, 2570)]
+SHAPES = [
+    ((7, 33, 16, 3), ("log_loss", "softmax")),
+    ((20, 300, 70, 1), ("squared_error", "identity")),
+    ((3, 1, 1, 2), ("squared_error", "tanh")),
+    ((9, 4), ("log_loss", "softmax")),
+    ((200, 100, 5), ("log_loss", "logistic")),
+    ((1, 1), ("poisson", "exp")),
+]
+
+
+@needs_c
+@pytest.mark.parametrize("csr", [False, True], ids=["dense", "csr"])
+@pytest.mark.parametrize(("units", "pair"), SHAPES, ids=str)
+def test_bits(make_problem, dtype, units, pair, csr):
+    solvers = itertools.cycle(SOLVERS)
+    for weights, (n_rows, batch), kind in itertools.product((False, True), SIZES, ("soft", "hard", "codes")):
+        if kind == "codes" and pair[0] != "log_loss":
+            continue
+        if kind == "codes" and pair[1] == "logistic":
+            continue
+        problem = make_problem(units, "tanh", pair, dtype, n_rows=n_rows, csr=csr, weights=weights, kind=kind)
+        what = f"{n_rows=} {batch=} {weights=} {kind=}"
+        solver = next(solvers)
+        assert_threads_change_nothing(lambda p=problem, s=solver, b=batch: everything(p, s, b), what)
+
+
+@needs_c
+def test_bits_of_every_activation(make_problem, hidden, dtype):
+    # With a key, for activations that draw random numbers.
+    for n_rows, batch in SIZES:
+        problem = make_problem((7, 33, 16, 3), hidden, ("squared_error", "identity"), dtype, n_rows=n_rows)
+        assert_threads_change_nothing(lambda p=problem, b=batch: everything(p, "adam", b, key=12345), f"{n_rows}")
+
+
+@needs_c
+def test_bits_of_every_loss(make_problem, pair, dtype):
+    for n_rows, batch in SIZES[1:]:
+        problem = make_problem((7, 40, 5), "relu", pair, dtype, n_rows=n_rows, weights=batch == 200)
+        assert_threads_change_nothing(lambda p=problem, b=batch: everything(p, "sgd", b), f"{n_rows}")
+
+
+@needs_c
+@pytest.mark.parametrize("csr", [False, True], ids=["dense", "csr"])
+def test_bits_of_steps_over_several_calls(make_problem, dtype, csr):
+    problem = make_problem((8, 64, 1), "tanh", ("squared_error", "identity"), dtype, n_rows=30_000, csr=csr)
+    for batch in (30_000, 20_000, 1500):
+        assert_threads_change_nothing(lambda b=batch: everything(problem, "adam", b), str(batch))
+
+
+@needs_c
+def test_bits_of_inputs_of_the_other_real_type(make_problem, dtype):
+    other = np.float32 if dtype == np.float64 else np.float64
+    for n_rows, batch in SIZES:
+        problem = make_problem((20, 300, 70, 1), "silu", ("squared_error", "identity"), dtype, n_rows=n_rows)
+        problem.data.X = np.random.default_rng(5).normal(size=problem.data.X.shape).astype(other)
+        assert_threads_change_nothing(lambda p=problem, b=batch: everything(p, "sgd", b), f"{n_rows}")
+
+
+@needs_c
+def test_bits_of_rows_taken_by_an_index(make_problem, dtype):
+    problem = make_problem((7, 33, 3), "tanh", ("log_loss", "softmax"), dtype, n_rows=600, weights=True, kind="codes")
+    chosen = np.random.default_rng(0).permutation(600)[:400].astype(np.int32)
+
+    def compute():
+        params, state = problem.params.copy(), SolverState.fresh("adam", len(problem.params), dtype)
+        plan = Plan(state, 150, rows=chosen.copy(), shuffle=True, random_state=np.random.RandomState(1))
+        losses = get_backend("c").trainer(problem.spec, params, problem.data, plan).run(3)
+        return [params, losses.data]
+
+    assert_threads_change_nothing(compute)
+
+
+def digits(n=400):
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(n, 20)), rng.integers(0, 5, n)
+
+
+@needs_c
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_bits_of_estimators(solver):
+    X, y = digits(3000)
+    results = []
+    for n in NUMBERS:
+        clf = MLPClassifier((50,), solver=solver, max_iter=4, batch_size=300, random_state=0, n_threads=n, backend="c")
+        reg = MLPRegressor(
+            hidden_layer_sizes=(50,), solver=solver, max_iter=4, random_state=0, n_threads=n, backend="c"
+        )
+        clf.fit(X, y)
+        reg.fit(X, y)
+        results.append([clf._present_weights().vector, clf.predict_proba(X), reg.predict(X)])
+    for other in results[1:]:
+        assert_same_bits(results[0], other)
+
+
+# How many threads.
+
+
+def test_numbers_of_threads():
+    assert [check_n_threads(n) for n in (None, 1, np.int64(7), -1)] == [None, 1, 7, -1]
+    for bad in (0, -2, -100):
+        with pytest.raises(ValueError, match=r"^n_threads must be None, -1 or at least 1, got -?\d+"):
+            check_n_threads(bad)
+    for bad in (1.0, "2", True):
+        with pytest.raises(TypeError, match=r"^n_threads must be None or an integer, got "):
+            check_n_threads(bad)
+    for bad in (0, 2.5):
+        with pytest.raises((ValueError, TypeError), match="n_threads"):
+            Network([2, 1], n_threads=bad)
+        with pytest.raises((ValueError, TypeError), match="n_threads"), fastmlp.config_context(n_threads=bad):
+            pass
+
+
+def test_what_is_asked_for():
+    assert threads() == Threads(available(), False)
+    with fastmlp.config_context(n_threads=5):
+        assert threads() == Threads(5, True)
+        with fastmlp.config_context(backend="numpy"):
+            assert threads() == Threads(5, True)
+            with requested(None):
+                assert threads() == Threads(5, True)
+            with requested(3):
+                assert threads() == Threads(3, True)
+        with fastmlp.config_context(n_threads=-1):
+            assert threads() == Threads(available(), True)
+        with fastmlp.config_context(n_threads=1000):
+            assert threads() == Threads(_threads.MOST, True)
+    assert threads() == Threads(available(), False)
+
+
+def test_networks_keep_their_number():
+    net = Network([3, 2], n_threads=3, random_state=0)
+    assert net.n_threads == 3
+    assert pickle.loads(pickle.dumps(net)).n_threads == 3
+    assert Network.from_weights([[[1.0]]], [[0.0]], n_threads=2).n_threads == 2
+    assert Network([3, 2]).n_threads is None
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The numbers of threads that C was called with."""
+    if c is None:
+        pytest.skip("the compiled extension is missing")
+    numbers = []
+    of = c._n_threads
+
+    def note(*arguments):
+        numbers.append(of(*arguments))
+        return numbers[-1]
+
+    monkeypatch.setattr(c, "_n_threads", note)
+    return numbers
+
+
+@needs_c
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_every_method_uses_the_number(asked):
+    X, y = digits()
+    net = Network([20, 5], output_activation="softmax", loss="log_loss", n_threads=3, backend="c")
+    calls = [
+        lambda: net.forward(X),
+        lambda: net.activations(X),
+        lambda: net.preactivations(X),
+        lambda: net.loss(X, y),
+        lambda: net.gradients(X, y),
+        lambda: net.fit(X, y, epochs=1),
+    ]
+    clf = MLPClassifier((5,), max_iter=1, early_stopping=True, n_threads=3, backend="c")
+    lbfgs = MLPClassifier((5,), max_iter=1, solver="lbfgs", n_threads=3, backend="c")
+    calls += [lambda: clf.fit(X, y), lambda: clf.predict(X), lambda: lbfgs.fit(X, y)]
+    for call in calls:
+        call()
+    assert len(asked) >= len(calls)
+    assert set(asked) == {3}
+
+
+@needs_c
+def test_the_work_decides_where_nothing_is_asked_for(asked, monkeypatch):
+    monkeypatch.setattr(_threads, "_limit", 4)
+    rng = np.random.default_rng(0)
+    small, large = (Network([64, *hidden, 10], dtype="float32", backend="c") for hidden in ((100,), (1000, 1000)))
+    X, Y = (rng.normal(size=(1797, n)).astype(np.float32) for n in (64, 10))
+    small.forward(X[:1])
+    small.fit(X, Y, batch_size=200, epochs=1)
+    assert set(asked) == {1}
+    del asked[:]
+    large.fit(X, Y, batch_size=200, epochs=1)
+    large.forward(X)
+    assert set(asked) == {4}
+    del asked[:]
+    X, Y = (rng.normal(size=(60_000, n)).astype(np.float32) for n in (64, 10))
+    small.forward(X)
+    small.gradients(X, Y)
+    assert set(asked) == {4}
+    sparse = pytest.importorskip("scipy.sparse").random(1797, 64, 0.001, "csr", dtype=np.float32, random_state=0)
+    del asked[:]
+    Network([64, 2], dtype="float32", backend="c").forward(sparse)
+    assert set(asked) == {1}
+
+
+@needs_c
+def test_numbers_that_c_does_not_take(make_problem, monkeypatch):
+    problem = make_problem((3, 2), "tanh", ("squared_error", "identity"), np.dtype("float64"))
+    for n in (0, -3, _threads.MOST + 1):
+        monkeypatch.setattr(c, "threads", lambda n=n: Threads(n, True))
+        for run in (
+            lambda: get_backend("c").forward(problem.spec, problem.params, problem.data.X),
+            lambda: get_backend("c").loss(problem.spec, problem.params, problem.data, 0.0),
+            lambda: train(problem, "sgd", 7),
+        ):
+            with pytest.raises(RuntimeError, match="refused"):
+                run()
+
+
+@needs_c
+def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
+    problem = make_problem((7, 33, 3), "tanh", ("squared_error", "identity"), np.dtype("float32"), n_rows=3000)
+    network = c._network(problem.spec).struct
+    for sizes in (
+        [c.lib.fm_gradient_workspace(network, 3000, n) for n in NUMBERS],
+        [c.lib.fm_gradient_workspace(network, 100, n) for n in NUMBERS],
+        [c.lib.fm_forward_workspace(network, 3000, 0, n) for n in NUMBERS],
+    ):
+        assert min(sizes) == sizes[0]
+        assert max(sizes) < 12 * max(sizes[0], 16384)
+
+    def guarded(size):
+        array = aligned_zeros(size + 64, np.uint8)
+        array[size:] = 0xA5
+        guards.append(array[size:])
+        return c.ffi.from_buffer("char *", array, require_writable=True), size
+
+    for n, batch in itertools.product(NUMBERS, (100, 600, 3000)):
+        guards = []
+        with pytest.MonkeyPatch.context() as patch, requested(n):
+            patch.setattr(c, "_workspace", guarded)
+            everything(problem, "adam", batch)
+        assert guards
+        assert all((guard == 0xA5).all() for guard in guards)
+
+
+# Limits.
+
+
+def run_python(script, timeout=120, **environment):
+    path = os.pathsep.join([str(TESTS), *sys.path])
+    variables = {**os.environ, "PYTHONPATH": path, **environment}
+    variables = {name: value for name, value in variables.items() if value is not None}
+    command = [sys.executable, "-c", textwrap.dedent(script)]
+    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=timeout)
+
+
+LIMIT = "from fastmlp._threads import available; print(available())"
+
+
+@pytest.mark.parametrize(
+    ("own", "openmp", "expected"),
+    [("1", "64", 1), ("1", None, 1), (None, "1", 1), (None, "1,4", 1), ("64", "1", None), (None, "dynamic", None)],
+)
+def test_limits_of_the_environment(own, openmp, expected):
+    done = run_python(LIMIT, FASTMLP_NUM_THREADS=own, OMP_NUM_THREADS=openmp)
+    free = run_python(LIMIT, FASTMLP_NUM_THREADS=None, OMP_NUM_THREADS=None)
+    assert (done.returncode, free.returncode) == (0, 0), done.stderr + free.stderr
+    assert int(done.stdout) == (int(free.stdout) if expected is None else expected)
+
+
+@needs_c
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+def test_a_limit_that_is_no_number(value):
+    done = run_python("from fastmlp.backends import get_backend; get_backend('c')", FASTMLP_NUM_THREADS=value)
+    assert done.returncode != 0
+    assert f"FASTMLP_NUM_THREADS must be a positive integer, got {value!r}." in done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_affinity_is_a_limit():
+    one = min(os.sched_getaffinity(0))
+    done = run_python(f"import os; os.sched_setaffinity(0, [{one}]); {LIMIT}")
+    assert done.stdout == "1\n", done.stderr
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "expected"),
+    [
+        ("0::/a/b\n", {"a/b/cpu.max": "250000 100000\n"}, 3),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "100000 100000\n"}, 1),
+        ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n"}, _threads.MOST),
+        ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/of/the/host\n", {"cpu.max": "400000 100000\n"}, 4),
+        ("0::/\n", {"cpu.max": "nonsense\n"}, _threads.MOST),
+        ("0::/\n", {}, _threads.MOST),
+        (
+            "5:memory:/m\n4:cpu,cpuacct:/d\n",
+            {"cpu/d/cpu.cfs_quota_us": "150000\n", "cpu/d/cpu.cfs_period_us": "100000\n"},
+            2,
+        ),
+        ("4:cpu:/d\n", {"cpu/d/cpu.cfs_quota_us": "-1\n", "cpu/d/cpu.cfs_period_us": "100000\n"}, _threads.MOST),
+        ("4:cpuset:/d\n", {"cpu/d/cpu.cfs_quota_us": "100000\n", "cpu/d/cpu.cfs_period_us": "100000\n"}, _threads.MOST),
+    ],
+)
+def test_limits_of_control_groups(tmp_path, groups, files, expected):
+    write(tmp_path / "proc/self/cgroup", groups)
+    for name, text in files.items():
+        write(tmp_path / "sys/fs/cgroup" / name, text)
+    assert _threads._from_control_groups(tmp_path) == expected
+
+
+def test_no_control_groups(tmp_path):
+    assert _threads._from_control_groups(tmp_path) == _threads.MOST
+
+
+def test_show_versions_tells_the_threads(capsys):
+    fastmlp.show_versions()
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("threads"))
+    assert line.split()[1] == str(get_backend().n_threads)
+
+
+@needs_c
+def test_threadpoolctl():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+    get_backend("c")
+    (entry,) = (entry for entry in threadpoolctl.threadpool_info() if entry["user_api"] == "fastmlp")
+    assert entry["num_threads"] == available()
+    assert entry["version"] == fastmlp.__version__
+    assert Path(entry["filepath"]).name.startswith("_fastmlp_c")
+    before = threads()
+    for limits in (1, {"fastmlp": 1}):
+        with threadpoolctl.threadpool_limits(limits):
+            assert threads() == Threads(1, False)
+            # A limit holds for those who ask for more, too; where it is the usual one, nobody has set it.
+            with requested(8):
+                assert threads() == Threads(8 if available() == 1 else 1, True)
+            with requested(-1):
+                assert threads() == Threads(1, True)
+        assert threads() == before
+        with requested(8):
+            assert threads() == Threads(8, True)
+    with threadpoolctl.threadpool_limits(1, user_api="blas"):
+        assert threads() == before
+    with threadpoolctl.threadpool_limits(7, user_api="fastmlp"):
+        assert threads() == Threads(7, False)
+
+
+@needs_c
+@needs_linux
+def test_threads_start_when_they_are_wanted_and_as_many_as_allowed():
+    done = run_python("""
+        import os
+        import fastmlp
+        from fastmlp import Network
+        import numpy as np
+
+        def count():
+            return len(os.listdir("/proc/self/task"))
+
+        before = count()
+        net = Network([64, 500, 10], dtype="float32", backend="c")
+        X = np.random.default_rng(0).normal(size=(50000, 64)).astype(np.float32)
+        net.forward(X[:10])
+        print(count() - before)
+        import threadpoolctl
+        with threadpoolctl.threadpool_limits(1):
+            net.forward(X)
+        print(count() - before)
+        with fastmlp.config_context(n_threads=3):
+            net.forward(X)
+        print(count() - before)
+        with fastmlp.config_context(n_threads=2):
+            net.forward(X)
+        print(count() - before)
+    """)
+    assert done.stdout.split() == ["0", "0", "2", "2"], done.stderr
+
+
+@needs_c
+def test_workers_of_joblib_share_the_processors():
+    joblib = pytest.importorskip("joblib")
+    expected = max(1, min(joblib.cpu_count() // 2, available()))
+    assert (
+        joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(limit_of_a_worker)() for _ in range(2))
+        == [expected] * 2
+    )
+
+
+def limit_of_a_worker():
+    from fastmlp.backends import get_backend
+
+    return get_backend("c").n_threads
+
+
+# Forks, crowds, exits.
+
+
+def digest_of_training():
+    X, y = digits()
+    net = Network([20, 40, 5], output_activation="softmax", loss="log_loss", random_state=0, n_threads=3, backend="c")
+    net.fit(X, y, epochs=3, random_state=0)
+    return net.forward(X).tobytes()
+
+
+def forks(run):
+    """Fork a child that sends what `run` returns; return that, and fail where it hangs."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.close(reader)
+            with os.fdopen(writer, "wb") as file:
+                file.write(run())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    until = time.monotonic() + 60
+    try:
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            assert time.monotonic() < until, "the child hangs"
+            time.sleep(0.005)
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    with os.fdopen(reader, "rb") as file:
+        return file.read()
+
+
+@needs_c
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_forked_child_has_threads_of_its_own():
+    expected = digest_of_training()
+    for pause in (0, 0.01):  # the pool's threads still look for work, or sleep
+        digest_of_training()
+        time.sleep(pause)
+
+        def in_the_child():
+            return digest_of_training() + str(len(list(Path("/proc/self/task").iterdir()))).encode()
+
+        result = forks(in_the_child)
+        assert result == expected + b"3" if Path("/proc/self/task").is_dir() else result.startswith(expected)
+    assert digest_of_training() == expected
+
+
+@needs_c
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_forks_while_another_thread_computes():
+    expected = digest_of_training()
+    stop = threading.Event()
+
+    def keep_computing():
+        X = np.ones((20_000, 20))
+        net = Network([20, 100, 5], n_threads=2, random_state=0, backend="c")
+        while not stop.is_set():
+            net.forward(X)
+
+    thread = threading.Thread(target=keep_computing)
+    thread.start()
+    try:
+        results = [forks(digest_of_training) for _ in range(10)]
+    finally:
+        stop.set()
+        thread.join()
+    assert set(results) == {expected}
+
+
+@needs_c
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_multiprocessing_with_forks():
+    expected = digest_of_training()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        results = [pool.apply_async(digest_of_training) for _ in range(6)]
+        assert {result.get(timeout=60) for result in results} == {expected}
+
+
+@needs_c
+def test_many_python_threads_at_once(make_problem):
+    problems = [
+        make_problem((7 + i, 33, 16, 3), "tanh", ("log_loss", "softmax"), np.dtype("float32"), n_rows=2500, seed=i)
+        for i in range(8)
+    ]
+    jobs = [(p, n, b) for i, p in enumerate(problems) for n, b in (((2, 3, 8)[i % 3], 200), ((3, 2)[i % 2], 2500))]
+
+    def run(job):
+        problem, n, batch = job
+        with requested(n):
+            return everything(problem, "adam", batch)
+
+    with requested(1):
+        alone = [everything(problem, "adam", batch) for problem, _, batch in jobs]
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        for _ in range(3):
+            for result, expected in zip(pool.map(run, jobs), alone, strict=True):
+                assert_same_bits(result, expected)
+
+
+@needs_c
+def test_the_interpreter_ends_while_threads_compute():
+    done = run_python("""
+        import threading, time
+        import numpy as np
+        from fastmlp import Network
+
+        net = Network([20, 200, 200, 5], n_threads=3, random_state=0, backend="c")
+        X = np.ones((100_000, 20))
+
+        def forever():
+            while True:
+                net.forward(X)
+
+        for _ in range(2):
+            threading.Thread(target=forever, daemon=True).start()
+        time.sleep(0.3)
+        print("ending", flush=True)
+    """)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ending\n", "")
+
+
+def test_importing_starts_no_thread_and_no_threadpoolctl():
+    done = run_python("""
+        import sys, threading
+        import fastmlp
+        from fastmlp import Network
+        print([name for name in ("threadpoolctl", "sklearn", "scipy") if name in sys.modules])
+    """)
+    assert done.stdout == "[]\n", done.stderr
+
+
+@pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])
+def test_the_pool_under_load(tmp_path, sanitizer):
+    compiler = shutil.which(os.environ.get("CC", "cc"))
+    sources = TESTS.parent / "csrc"
+    if compiler is None or os.name == "nt" or not sources.is_dir():
+        pytest.skip("no C compiler, or no sources")
+    program = tmp_path / "pool_stress"
+    options = ["-std=gnu11", "-O1", "-g", "-pthread", f"-fsanitize={sanitizer}", f"-I{sources}"]
+    files = [str(TESTS / "pool_stress.c"), str(sources / "pool.c")]
+    built = subprocess.run([compiler, *options, *files, "-o", str(program)], capture_output=True, text=True)
+    if built.returncode != 0:
+        pytest.skip(f"cannot be built with -fsanitize={sanitizer}: {built.stderr.splitlines()[:1]}")
+    # The sanitizer does not follow a child with threads by itself.
+    environment = {**os.environ, "TSAN_OPTIONS": "die_after_fork=0:halt_on_error=1", "LD_PRELOAD": ""}
+    done = subprocess.run([str(program)], env=environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "ok\n"), done.stdout + done.stderr
