@@ -9,6 +9,9 @@ enum { SLICE_COEFS = 4096 };
 /* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the
  * transposed coefs. */
 enum { ROW_MULTIPLE = 8, COEF_MULTIPLE = 16 };
+/* What squares and losses cost, in gradients of a coef from one row: of each coef (a chain of additions, where the
+ * gradient has many at once), and of each output and row. The thread that computes them gets fewer gradients. */
+enum { SQUARES_COST = 8, LOSS_COST = 16 };
 /* Pieces of a forward pass for each thread, so that one that comes late or is interrupted does not hold up all. */
 enum { FORWARD_PIECES = 16 };
 
@@ -111,6 +114,7 @@ typedef struct slices_job {
     fm_slice_task *task;
     void *job;
     int parts, first_is_whole;
+    int64_t ahead; /* coefs that the first part gets less than the others, for what else its thread does */
 } slices_job;
 
 /* Where part `part` of the coefs begins in layer l: the layers one after another, each row as long as its fan_out. */
@@ -120,7 +124,8 @@ static int64_t slice_begin(const slices_job *job, int64_t l, int part)
     const fm_layer *layer = &c->layers[l];
     if (part == 0 || part == job->parts)
         return part ? layer->fan_in : 0;
-    const int64_t target = c->n_coefs * part / job->parts - layer->coefs / c->real;
+    const int64_t end = (c->n_coefs + job->ahead) * part / job->parts - job->ahead;
+    const int64_t target = end - layer->coefs / c->real;
     if (target <= 0)
         return 0;
     if (job->first_is_whole && l == 0)
@@ -162,6 +167,8 @@ typedef struct blocks_job {
     fm_block block;   /* shared */
     int slices;       /* of it */
     int64_t *work;    /* of each thread */
+    double *squares;  /* NULL: not wanted with this block */
+    double *loss, *weight;
     fm_counter next;  /* of the whole blocks */
 } blocks_job;
 
@@ -235,50 +242,94 @@ static void run_slice(void *argument, int thread)
                                       place_draw(job->batch, job->row + from, &draw));
 }
 
-static void run_gradient(void *argument, const fm_context *c, int64_t l, int64_t from, int64_t to)
+static void add_gradient(void *argument, const fm_context *c, int64_t l, int64_t from, int64_t to)
 {
     const blocks_job *job = argument;
     fm_layer_gradient(c, l, &job->block, from, to, job->grad, job->row == 0);
 }
 
-static void share_block(blocks_job *job, double *loss, double *weight)
+/* The sums over a shared block: one thread begins with those that are single chains. */
+static void run_sums(void *argument, int part)
+{
+    const slices_job *slices = argument;
+    blocks_job *job = slices->job;
+    const fm_context *c = job->crew->contexts;
+    if (part == 0) {
+        double loss, weight;
+        fm_block_loss(c, &job->block, job->batch->y, &loss, &weight);
+        *job->loss += loss;
+        *job->weight += weight;
+        if (job->squares)
+            *job->squares = c->kernels->sum_squares(c->n_coefs, job->params);
+    }
+    if (job->grad)
+        run_slices(argument, part);
+}
+
+static void share_block(blocks_job *job)
 {
     const fm_context *c = job->crew->contexts;
-    job->block = make_block(job->batch, job->row, smaller(job->row + c->rows, job->batch->rows));
-    job->slices = (int)smaller(job->crew->n, divide_up(job->block.rows, ROW_MULTIPLE));
+    const int64_t rows = smaller(c->rows, job->batch->rows - job->row);
+    job->block = make_block(job->batch, job->row, job->row + rows);
+    job->slices = (int)smaller(job->crew->n, divide_up(rows, ROW_MULTIPLE));
     fm_pool_run(job->slices, run_slice, job);
     fm_block_place(c, &job->block);
-    fm_block_loss(c, &job->block, job->batch->y, loss, weight);
-    if (!job->grad)
-        return;
-    slices_job slices = {.crew = job->crew, .task = run_gradient, .job = job, .parts = job->crew->n};
+    slices_job slices = {.crew = job->crew, .task = add_gradient, .job = job};
+    slices.parts = job->grad ? job->crew->n : 1;
     slices.first_is_whole = job->batch->x->indptr != NULL;
-    fm_pool_run(slices.parts, run_slices, &slices);
+    slices.ahead = LOSS_COST * c->layers[c->n_layers - 1].fan_out;
+    if (job->squares)
+        slices.ahead += SQUARES_COST * c->n_coefs / rows;
+    fm_pool_run(slices.parts, run_sums, &slices);
+}
+
+static void run_alone(blocks_job *job)
+{
+    double loss, weight;
+    job->work[0] = run_block(job, job->crew->contexts, job->row, job->grad, job->row == 0, &loss, &weight);
+    *job->loss += loss;
+    *job->weight += weight;
+}
+
+static void share_whole_blocks(blocks_job *job)
+{
+    const fm_crew *crew = job->crew;
+    fm_pool_run((int)smaller(crew->n, job->n_blocks), take_whole_blocks, job);
+    for (int64_t k = 0; k < job->n_blocks; k++) {
+        *job->loss += crew->sums[2 * k];
+        *job->weight += crew->sums[2 * k + 1];
+    }
+    if (job->grad && job->n_blocks > 1)
+        fm_crew_slices(crew, add_gradients, job);
 }
 
 int64_t fm_crew_blocks(const fm_crew *crew, const char *params, const fm_batch *batch, int64_t row, char *grad,
                        double *loss, double *weight, int64_t *work)
 {
     int64_t works[FM_MAX_THREADS] = {0}, rows = FM_BLOCK;
-    blocks_job job = {.crew = crew, .params = params, .batch = batch, .row = row, .grad = grad, .work = works};
-    double block_loss, block_weight;
+    const fm_context *c = crew->contexts;
+    blocks_job job = {.crew = crew,
+                      .params = params,
+                      .batch = batch,
+                      .row = row,
+                      .grad = grad,
+                      .work = works,
+                      .loss = loss,
+                      .weight = weight};
     if (crew->whole) {
         job.n_blocks = smaller(crew->places, divide_up(batch->rows - row, FM_BLOCK));
         rows *= job.n_blocks;
-        fm_pool_run((int)smaller(crew->n, job.n_blocks), take_whole_blocks, &job);
-        for (int64_t k = 0; k < job.n_blocks; k++) {
-            *loss += crew->sums[2 * k];
-            *weight += crew->sums[2 * k + 1];
-        }
-        if (grad && job.n_blocks > 1)
-            fm_crew_slices(crew, add_gradients, &job);
+    }
+    job.squares = batch->squares && row + rows >= batch->rows ? batch->squares : NULL;
+    if (crew->n > 1 && !crew->whole) {
+        share_block(&job);
     } else {
-        if (crew->n == 1)
-            works[0] = run_block(&job, crew->contexts, row, grad, row == 0, &block_loss, &block_weight);
+        if (crew->whole)
+            share_whole_blocks(&job);
         else
-            share_block(&job, &block_loss, &block_weight);
-        *loss += block_loss;
-        *weight += block_weight;
+            run_alone(&job);
+        if (job.squares)
+            *job.squares = c->kernels->sum_squares(c->n_coefs, params);
     }
     *work = 0;
     for (int i = 0; i < crew->n; i++)

@@ -22,13 +22,15 @@ typedef struct fm_crew {
 } fm_crew;
 
 /* Rows of a batch, and what is known of them: rows index[0 .. rows - 1], or from `first` on where index is NULL. draw:
- * NULL without randomness; its row is the batch's first. */
+ * NULL without randomness; its row is the batch's first. squares: NULL, or wanted along with the last block, the sum of
+ * the squared coefs. */
 typedef struct fm_batch {
     const fm_rows *x;
     const fm_targets *y;
     const int32_t *index;
     int64_t first, rows;
     const fm_draw *draw;
+    double *squares;
 } fm_batch;
 
 /* Lay out for a forward pass over all rows, or for gradients of batches of at most `rows` rows. planned: threads asked

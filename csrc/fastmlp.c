@@ -91,27 +91,28 @@ static int forward_purpose(const fm_network *net, int x_dtype)
 
 static int bad_threads(int n) { return n < 1 || n > FM_MAX_THREADS; }
 
-/* Flops of a thread's share that pay for waking it and waiting for it. */
-enum { FORWARD_SHARE = 4000000, GRADIENT_SHARE = 15000000 };
+/* What a thread's share must be to pay for waking it and waiting for it, as measured (benchmarks/threads.py): flops, and
+ * 30 for each element of an activation. */
+#define THREAD_SHARE 15e6
 
-static int threads_for(const fm_network *net, const fm_rows *x, int64_t rows, double share, int most)
+static int threads_for(const fm_network *net, const fm_rows *x, double rows, int most)
 {
     const double entries = x && x->indptr ? (double)x->indptr[x->n_rows] / (double)x->n_rows : (double)net->units[0];
     double work = 0;
     for (int l = 0; l < net->n_layers; l++)
-        work += (2 * (l > 0 ? (double)net->units[l] : entries) + 30) * (double)net->units[l + 1] * (double)rows;
-    const double n = work / share;
+        work += (2 * (l > 0 ? (double)net->units[l] : entries) + 30) * (double)net->units[l + 1] * rows;
+    const double n = work / THREAD_SHARE;
     return n < 1 ? 1 : n < most ? (int)n : most;
 }
 
 int fm_forward_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most)
 {
-    return threads_for(net, x, rows, FORWARD_SHARE, most);
+    return threads_for(net, x, (double)rows, most);
 }
 
 int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most)
 {
-    return threads_for(net, x, rows, GRADIENT_SHARE / 3.0, most);
+    return threads_for(net, x, 3 * (double)rows, most);
 }
 
 int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads)

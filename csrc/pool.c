@@ -19,12 +19,13 @@ int64_t fm_pool_next(fm_counter *counter) { return (*counter)++; }
 #else
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 
 /* How long a thread looks for work, or the caller for the end of it, before it sleeps: longer than what lies between
  * two regions of a training run or two calls of a loop in Python, shorter than anybody would notice. */
-enum { SPIN_NANOSECONDS = 100000, SPINS_PER_LOOK_AT_THE_CLOCK = 64 };
+enum { SPIN_NANOSECONDS = 100000, SPINS_AT_A_TIME = 64 };
 
 static struct {
     pthread_mutex_t lock; /* for sleeping and waking only */
@@ -62,17 +63,18 @@ static int64_t now(void)
 static int work_is_open(void) { return atomic_load(&pool.open) != 0; }
 static int all_is_done(void) { return atomic_load(&pool.unfinished) == 0; }
 
-/* Look for a while; returns what was seen last. */
+/* Look for a while; returns what was seen last. Soon it is with leave for others to run in between: the system may have
+ * woken a thread on the processor of the one that it is to help, or to wait for. */
 static inline int spin_until(int (*holds)(void))
 {
     const int64_t end = now() + SPIN_NANOSECONDS;
     do
-        for (int i = 0; i < SPINS_PER_LOOK_AT_THE_CLOCK; i++) {
+        for (int i = 0; i < SPINS_AT_A_TIME; i++) {
             if (holds())
                 return 1;
             relax();
         }
-    while (now() < end);
+    while (sched_yield() == 0 && now() < end);
     return 0;
 }
 

@@ -9,11 +9,6 @@
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-static double l2_term(const fm_context *c, const char *params, double alpha)
-{
-    return alpha != 0 ? 0.5 * alpha * c->kernels->sum_squares(c->n_coefs, params) : 0;
-}
-
 /* Of each slice of the coefs; once per change of the parameters. */
 static void transpose(void *params, const fm_context *c, int64_t l, int64_t from, int64_t to)
 {
@@ -23,7 +18,8 @@ static void transpose(void *params, const fm_context *c, int64_t l, int64_t from
 int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass)
 {
     const fm_context *c = crew->contexts;
-    const fm_batch batch = {.x = x, .y = y, .rows = x->n_rows};
+    double squares = 0;
+    const fm_batch batch = {.x = x, .y = y, .rows = x->n_rows, .squares = pass->alpha != 0 ? &squares : NULL};
     int64_t budget = WORK_BUDGET, work;
     if (pass->row == 0) {
         pass->loss_sum = 0;
@@ -40,7 +36,7 @@ int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const
     }
     if (pass->weight_sum == 0)
         return FM_ZERO_WEIGHT;
-    pass->l2 = l2_term(c, params, pass->alpha);
+    pass->l2 = 0.5 * pass->alpha * squares;
     if (pass->grad) {
         const int64_t n_intercepts = c->n_params - c->n_coefs, offset = c->n_coefs * c->real;
         const double scale = 1 / pass->weight_sum;
@@ -93,7 +89,7 @@ static void update(const fm_crew *crew, char *params, fm_training *t)
 
 /* Blocks of the step under way until it is complete or the budget is spent. */
 static int run_blocks(const fm_crew *crew, char *params, const fm_rows *x, const fm_targets *y, fm_training *t,
-                      int64_t batch_rows, int64_t *budget)
+                      int64_t batch_rows, double *squares, int64_t *budget)
 {
     const fm_draw draw = {.key = t->key, .step = (uint64_t)t->t};
     const fm_batch batch = {.x = x,
@@ -101,7 +97,8 @@ static int run_blocks(const fm_crew *crew, char *params, const fm_rows *x, const
                             .index = t->index ? t->index + t->row : NULL,
                             .first = t->row,
                             .rows = batch_rows,
-                            .draw = &draw};
+                            .draw = &draw,
+                            .squares = squares};
     if (t->batch_row == 0) {
         t->loss_sum = 0;
         t->weight_sum = 0;
@@ -137,11 +134,12 @@ int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const f
             if (budget < 0)
                 return FM_PAUSED;
             const int64_t rows = smaller(t->batch_size, n - t->row);
-            const int status = run_blocks(crew, params, x, y, t, rows, &budget);
+            double squares = 0;
+            const int status = run_blocks(crew, params, x, y, t, rows, t->alpha != 0 ? &squares : NULL, &budget);
             if (status != FM_OK)
                 return status;
             t->epoch_data += t->loss_sum / t->weight_sum * (double)rows;
-            t->epoch_l2 += l2_term(c, params, t->alpha) / t->weight_sum * (double)rows;
+            t->epoch_l2 += 0.5 * t->alpha * squares / t->weight_sum * (double)rows;
             update(crew, params, t);
             t->row += rows;
             t->batch_row = 0;
