@@ -26,7 +26,7 @@ def parse():
         "--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1], help="such as 1, or 1,2"
     )
     parser.add_argument("--shuffle", action="store_true", help="train with shuffling as well, and show its cost")
-    parser.add_argument("--isa", choices=["avx2"], help="limit all libraries to this instruction set")
+    parser.add_argument("--isa", choices=["avx2"], help="compare what can be limited to this instruction set")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--quick", action="store_true", help="three short rounds: to see that it works")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the records")

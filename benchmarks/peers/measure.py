@@ -10,6 +10,7 @@ import os
 import statistics
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,11 @@ from .worker import LIBRARIES
 LIMITS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "FASTMLP_NUM_THREADS", "PJRT_NPROC", "NPROC")
 """Variables that say how many threads a library may start."""
 AVX2 = {"ATEN_CPU_CAPABILITY": "avx2", "MKL_ENABLE_INSTRUCTIONS": "AVX2", "ONEDNN_MAX_CPU_ISA": "AVX2"}
-"""What keeps PyTorch from AVX-512; OpenBLAS has a core type, XLA a flag, ONNX Runtime nothing."""
+"""What keeps PyTorch from AVX-512; OpenBLAS has a core type for it."""
+UNLIMITED = ("jax", "onnxruntime")
+"""They cannot be kept from AVX-512: XLA has a flag, which its matrix products do not heed."""
+REST = 0.1
+"""Seconds of waiting after the turn of a library with several threads, which may go on spinning for a while."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +38,15 @@ class Peer:
     def environment(self, isa):
         """Return the variables under which its process runs."""
         variables = os.environ | dict.fromkeys(LIMITS, str(self.threads))
-        flags = [] if self.threads > 1 else ["--xla_cpu_multi_thread_eigen=false"]
+        if self.threads == 1:
+            flags = os.environ.get("XLA_FLAGS", "")
+            variables["XLA_FLAGS"] = f"--xla_cpu_multi_thread_eigen=false {flags}".strip()
         if isa:
             variables["FASTMLP_ISA"] = isa
         if isa == "avx2":
             variables |= AVX2 | {"OPENBLAS_CORETYPE": "Haswell"}
-            flags.append("--xla_cpu_max_isa=AVX2")
         if self.name == "sklearn-skylakex":
             variables["OPENBLAS_CORETYPE"] = "SkylakeX"
-        variables["XLA_FLAGS"] = " ".join([*flags, *variables.get("XLA_FLAGS", "").split()])
         # The folder that holds the top package of this one.
         top = Path(__file__).resolve().parents[len(__package__.split("."))]
         variables["PYTHONPATH"] = os.pathsep.join(filter(None, [str(top), os.environ.get("PYTHONPATH")]))
@@ -50,12 +55,10 @@ class Peer:
 
 def peer_names(isa=None):
     """Return the peers that make sense on this processor, limited to the instruction set `isa`."""
-    names = list(LIBRARIES)
+    absent = set() if isa is None else set(UNLIMITED)
     if isa is not None or "avx512f" not in processor_flags():
-        names.remove("sklearn-skylakex")
-    if isa is not None:
-        names.remove("onnxruntime")  # It cannot be limited.
-    return names
+        absent.add("sklearn-skylakex")
+    return [name for name in LIBRARIES if name not in absent]
 
 
 class Process:
@@ -153,6 +156,8 @@ def measure(row, processes, *, rounds, seconds, shuffle=False):
         # Every second round in the opposite order, so that nobody always follows the same neighbour.
         for process, record in running[:: -1 if i % 2 else 1]:
             answer = process.ask(do="round")
+            if process.peer.threads > 1:
+                time.sleep(REST)
             if "timed" in answer and "failed" not in record:
                 record["timed"].append(answer["timed"])
             else:

@@ -131,9 +131,9 @@ def scaling(records):
         for record in more:
             pairs = zip(slopes(one["timed"]), slopes(record["timed"]), strict=True)
             gains = one["least"] / record["least"], statistics.median(a / b for a, b in pairs)
-            times = [format_seconds(r["least"]) for r in (one, record)]
+            times = [_digits(1e-9 / r["least"]) if peer == "peak" else format_seconds(r["least"]) for r in (one, record)]
             threads = f"{one['threads']} -> {record['threads']}"
-            name = NAMES.get(peer, "peak")
+            name = NAMES.get(peer, "peak, GFLOP/s")
             lines.append([record["title"], name, threads, *times, *(f"{gain:.2f}" for gain in gains)])
     return markdown(["", "", "threads", "min", "min", "gain of minima", "median gain"], lines)
 
