@@ -12,6 +12,7 @@ TITLES = {
 NAMES = {
     "fastmlp": "fastmlp",
     "fastmlp-estimator": "fastmlp's estimator",
+    "fastmlp-predictor": "fastmlp's predictor",
     "sklearn": "scikit-learn",
     "sklearn-skylakex": "scikit-learn, SkylakeX",
     "torch": "PyTorch",
@@ -43,7 +44,8 @@ def _digits(x):
 def reference(records):
     """Return the record that the others are compared with, or None."""
     done = {record["peer"]: record for record in records if "least" in record}
-    return done.get("fastmlp") or done.get("fastmlp-estimator")
+    order = ("fastmlp", "fastmlp-estimator") if records[0]["kind"] == "training" else ("fastmlp-estimator", "fastmlp")
+    return done.get(order[0]) or done.get(order[1])
 
 
 def peak(records, which):
@@ -131,7 +133,9 @@ def scaling(records):
         for record in more:
             pairs = zip(slopes(one["timed"]), slopes(record["timed"]), strict=True)
             gains = one["least"] / record["least"], statistics.median(a / b for a, b in pairs)
-            times = [_digits(1e-9 / r["least"]) if peer == "peak" else format_seconds(r["least"]) for r in (one, record)]
+            times = [
+                _digits(1e-9 / r["least"]) if peer == "peak" else format_seconds(r["least"]) for r in (one, record)
+            ]
             threads = f"{one['threads']} -> {record['threads']}"
             name = NAMES.get(peer, "peak, GFLOP/s")
             lines.append([record["title"], name, threads, *times, *(f"{gain:.2f}" for gain in gains)])

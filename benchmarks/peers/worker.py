@@ -20,6 +20,7 @@ from .rows import ROWS, Unsupported
 LIBRARIES = {
     "fastmlp": "network",
     "fastmlp-estimator": "estimators",
+    "fastmlp-predictor": "predictor",
     "sklearn": "estimators",
     "sklearn-skylakex": "estimators",
     "torch": "torch_",
