@@ -44,14 +44,26 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
         a += transposed ? lda : 1;
         b += ldb;
     }
+    REAL *c = t->c;
+    const int64_t ldc = t->ldc;
+    if (t->accumulate) {
 #pragma GCC unroll 8
-    for (int i = 0; i < rows; i++) {
-        REAL *c = t->c + i * t->ldc;
+        for (int i = 0; i < rows; i++, c += ldc)
 #pragma GCC unroll 8
-        for (int j = 0; j < vectors; j++, c += V(width)) {
-            const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
-            V(store_first)(c, m, t->accumulate ? V(add)(V(load_first)(c, m), acc[i][j]) : acc[i][j]);
-        }
+            for (int j = 0; j < vectors; j++) {
+                REAL *place = c + j * V(width);
+                const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
+                V(store_first)(place, m, V(add)(V(load_first)(place, m), acc[i][j]));
+            }
+    } else {
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++, c += ldc)
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++)
+                if (j < vectors - 1)
+                    V(store)(c + j * V(width), acc[i][j]);
+                else
+                    V(store_first)(c + j * V(width), last, acc[i][j]);
     }
 }
 
