@@ -143,6 +143,8 @@ int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, co
 int fm_train(const fm_network *net, void *params, const fm_rows *x, const fm_targets *y, fm_training *training,
              void *workspace, int64_t size);
 
+/* Whether all of x (n), of a real type, is finite. */
+int fm_all_finite(int dtype, int64_t n, const void *x);
 /* Shuffle as numpy.random.RandomState.shuffle does, with the same draws. */
 void fm_shuffle(void *bitgen, int64_t n, int32_t *index);
 /* out (rows, width): the counter-based uniform numbers of one layer in one step. */

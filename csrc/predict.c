@@ -66,9 +66,11 @@ static void finish(const fm_binding *b, int64_t n, const void *outputs, void *ou
         codes_double(n, n_outputs, outputs, out);
 }
 
+int fm_all_finite(int dtype, int64_t n, const void *x) { return fm_kernels_chosen(dtype)->finite(n, x); }
+
 static int refused(const fm_binding *b, int64_t n, const void *x)
 {
-    return b->check_finite && !fm_kernels_chosen(b->net->dtype)->finite(n * b->net->units[0], x);
+    return b->check_finite && !fm_all_finite(b->net->dtype, n * b->net->units[0], x);
 }
 
 int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)

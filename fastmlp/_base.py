@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastmlp._increment import NOT_FINITE, Increment, may_bind
 from fastmlp._lbfgs import fit_lbfgs
 from fastmlp._predictor import Predictor, Source
 from fastmlp._short import ShortPath
@@ -307,10 +308,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             before.restore()
             raise
         if not finite:
-            raise ValueError(
-                "Solver produced non-finite parameter weights. The input data may contain large values and need to be "
-                "preprocessed."
-            )
+            raise ValueError(NOT_FINITE)
         return self
 
     def _fit_or_raise(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Weights:
@@ -366,6 +364,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             weights.write_to(coefs, intercepts)
         if self.early_stopping:
             self._weights = weights = self._best_weights
+        if incremental and may_bind(self, spec, weights, backend, X):
+            self._short.step = Increment(self, spec, weights, backend)
         return weights
 
     def _run_lbfgs(

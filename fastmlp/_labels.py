@@ -6,6 +6,8 @@ or strings that takes scikit-learn longer than many a small network takes to tra
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 
@@ -68,6 +70,58 @@ def coded(binarizer: LabelBinarizer) -> np.ndarray | None:
     kind, n_classes = binarizer.y_type_, len(binarizer.classes_)
     is_coded = kind == "multiclass" or (kind == "binary" and n_classes == 2)
     return binarizer.classes_ if is_coded and not binarizer.sparse_input_ else None
+
+
+def are_comparable(y: Any, predicted: np.ndarray) -> bool:
+    """Return whether two arrays of plain labels, one for each row, can be compared label by label."""
+    return (
+        type(y) is np.ndarray
+        and y.ndim == 1
+        and y.shape == predicted.shape
+        and y.dtype.kind == predicted.dtype.kind
+        and y.dtype.kind in "biuU"
+    )
+
+
+class CodeTable:
+    """The codes of plain labels, for few of them at a time.
+
+    Parameters
+    ----------
+    classes : ndarray of shape (n_classes,)
+
+    Attributes
+    ----------
+    codes : dict
+        Code of each label.
+    """
+
+    def __init__(self, classes: np.ndarray) -> None:
+        self._classes = classes.tolist()
+        self._kinds = "iu" if classes.dtype.kind in "iu" else classes.dtype.kind
+        self._type = {"b": bool, "f": float, "U": str}.get(self._kinds, int)
+        self.codes = {label: code for code, label in enumerate(self._classes)}
+
+    def are(self, classes: Any) -> bool:
+        """Return whether these are the classes, plainly the same; False where that is not plain."""
+        if type(classes) is np.ndarray and classes.ndim == 1 and classes.dtype.kind in self._kinds:
+            classes = classes.tolist()
+        return type(classes) is list and set(map(type, classes)) == {self._type} and classes == self._classes
+
+    def codes_of(self, y: Any, n: int) -> np.ndarray | None:
+        """Return the int32 codes of n plain labels, or None."""
+        if type(y) is np.ndarray:
+            if y.ndim != 1 or y.dtype.kind not in self._kinds:
+                return None
+            y = y.tolist()
+        elif type(y) is not list or set(map(type, y)) != {self._type}:
+            return None
+        if len(y) != n:
+            return None
+        try:
+            return np.fromiter(map(self.codes.__getitem__, y), np.int32, n)
+        except KeyError:
+            return None
 
 
 def _is_plain(y: np.ndarray) -> bool:

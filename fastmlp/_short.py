@@ -18,6 +18,7 @@ from fastmlp.spec import NetworkSpec
 
 if TYPE_CHECKING:
     from fastmlp._base import BaseMLP
+    from fastmlp._increment import Increment
     from fastmlp._weights import Weights
 
 Attributes = dict[str, Any]
@@ -43,6 +44,11 @@ _WATCHED = ("activation", "out_activation_", "dtype", "n_features_in_", "backend
 """Attributes that a prediction depends on, besides the weights."""
 
 
+def setting() -> tuple[str | None, Any]:
+    """Return what is set for the backend in this block of code, and in the environment."""
+    return configured.get(), _environment.get(_VARIABLE)
+
+
 def _not_bound(attributes: Attributes, X: Any) -> None:
     return None
 
@@ -56,20 +62,23 @@ class ShortPath:
         ``numbers(vars(estimator), X)``: probabilities, or the predictions of a regressor; or None.
     labels : callable
         The same for the labels that a classifier predicts.
+    step : Increment or None
+        A bound `partial_fit`.
     """
 
-    __slots__ = ("_state", "labels", "numbers")
+    __slots__ = ("_state", "labels", "numbers", "step")
 
     def __init__(self) -> None:
         self._state: tuple[Any, ...] | None = None
         self.numbers: Call = _not_bound
         self.labels: Call = _not_bound
+        self.step: Increment | None = None
 
     def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> None:
         """Bind what a prediction that has gone the long way has used, where there is a short one for it."""
         attributes = vars(estimator)
-        state = (weights, *(attributes.get(name) for name in _WATCHED), configured.get(), _environment.get(_VARIABLE))
-        if state == self._state or not _is_ordinary(estimator, spec, weights, backend):
+        state = (weights, *(attributes.get(name) for name in _WATCHED), *setting())
+        if state == self._state or not hasattr(backend, "bind") or not is_ordinary(estimator, spec, weights, _LONG_WAY):
             return
         form, classes = estimator._prediction_forms()
         labels = _not_bound
@@ -82,18 +91,20 @@ class ShortPath:
         self._state = state
 
 
-def _is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> bool:
-    """Return whether the long way does for plain arrays what a bound call does, and nothing else."""
+def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods: tuple[str, ...]) -> bool:
+    """Return whether the long way does for plain arrays what a bound call does, and nothing else.
+
+    `methods` are those that a subclass may not have for itself.
+    """
     from fastmlp.estimators import MLPClassifier, MLPRegressor
 
     attributes, own = vars(estimator), type(estimator)
     if own not in (MLPClassifier, MLPRegressor):
         base = MLPClassifier if isinstance(estimator, MLPClassifier) else MLPRegressor
-        if any(getattr(own, name, None) is not getattr(base, name, None) for name in _LONG_WAY):
+        if any(getattr(own, name, None) is not getattr(base, name, None) for name in methods):
             return False
     return (
-        hasattr(backend, "bind")
-        and attributes.get("_weights") is weights
+        attributes.get("_weights") is weights
         and type(attributes.get("coefs_")) is type(attributes.get("intercepts_")) is list
         and spec.dtype == weights.vector.dtype
         and attributes.get("n_features_in_") == spec.units[0]

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
@@ -16,6 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp import _labels
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
+from fastmlp._increment import bound_first
 from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
 from fastmlp._sklearn import StrOptions, _check_partial_fit_first_call, _fit_context, with_callbacks
 from fastmlp._stochastic import Validation
@@ -305,6 +307,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return True
 
     @available_if(lambda estimator: estimator._check_solver())
+    @bound_first
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None, classes=None):
@@ -429,6 +432,31 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
+
+    def score(self, X, y, sample_weight=None):
+        """Return the accuracy on rows X with labels y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_labels)
+            True labels.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1 for all.
+
+        Returns
+        -------
+        float
+            What `sklearn.metrics.accuracy_score` finds for `predict`: for several labels a row, all must be right.
+        """
+        predicted = self.predict(X)
+        if sample_weight is None and _labels.are_comparable(y, predicted):
+            n, n_right = len(y), int(np.count_nonzero(y == predicted))
+            # At more labels than half the rows scikit-learn warns.
+            if n <= 20 or 2 * (len(self.classes_) + n - n_right) < n:
+                return n_right / n
+        return accuracy_score(y, predicted, sample_weight=sample_weight)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -685,6 +713,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         return self._fit(X, y, sample_weight=sample_weight)
 
+    @bound_first
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
@@ -738,6 +767,30 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         check_is_fitted(self)
         return self._predict(X)
 
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination on rows X with targets y.
+
+        Parameters
+        ----------
+        X : {array-like, sparse matrix} of shape (n_samples, n_features)
+            Rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            True targets.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weight of each row; None is 1 for all.
+
+        Returns
+        -------
+        float
+            What `sklearn.metrics.r2_score` finds for `predict`.
+        """
+        predicted = self.predict(X)
+        if sample_weight is None and _are_plain_numbers(y, predicted):
+            dtype = np.result_type(y, predicted)
+            pair = (array.astype(dtype, copy=False).reshape(len(y), -1) for array in (y, predicted))
+            return _r2(*pair, None)
+        return r2_score(y, predicted, sample_weight=sample_weight)
+
     def _prediction_forms(self) -> tuple[str, None]:
         return ("column" if self.n_outputs_ == 1 else "outputs"), None
 
@@ -749,6 +802,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _predict(self, X: Any, check_input: bool = True) -> np.ndarray:
         return _flat(self._forward_pass_fast(X, check_input=check_input))
+
+
+def _are_plain_numbers(y: Any, predicted: np.ndarray) -> bool:
+    """Return whether `r2_score` would take these two as they are, without error or warning."""
+    return (
+        type(y) is np.ndarray
+        and y.dtype in (np.float32, np.float64)
+        and y.shape == predicted.shape
+        and len(y) > 1
+        and bool(np.isfinite(y).all() and np.isfinite(predicted).all())
+    )
 
 
 def _probabilities(outputs: np.ndarray) -> np.ndarray:

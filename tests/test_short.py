@@ -413,3 +413,49 @@ def test_states_are_not_carried_away(long_calls):
         bound(other)
         assert len(set(other.predict(ROWS))) == 1
     assert_same(estimator.predict(ROWS), expected)
+
+
+def labels_for_score(name, n):
+    """True labels or targets of the first rows, some of them not as predicted."""
+    y = LABELS[name][:n].copy()
+    y[::3] = y[n // 2]
+    return y
+
+
+@pytest.mark.parametrize("name", LABELS)
+@pytest.mark.parametrize("n", [1, 2, 20, 21, 300])
+def test_score_is_that_of_scikit_learn(name, n, dtype):
+    from sklearn.base import ClassifierMixin, RegressorMixin
+
+    estimator, X, y = bound(fitted(name, dtype)), ROWS[:n].astype(dtype), labels_for_score(name, n)
+    mixin = RegressorMixin if isinstance(estimator, MLPRegressor) else ClassifierMixin
+    weights = np.random.default_rng(1).uniform(0.5, 2, n)
+    others = [y, y.tolist(), y.astype(object), y[:-1], None, np.zeros_like(y), y[:, None] if y.ndim == 1 else y[:, 0]]
+    if y.dtype.kind == "f":
+        others += [y.astype("float32"), np.where(y == y.flat[0], np.nan, y), np.where(y == y.flat[0], np.inf, y)]
+        others += [np.ones_like(y), y.astype(int)]
+    elif y.ndim == 1:
+        others += [y.astype(str), np.arange(n), y.astype("U30"), np.arange(n) + 0.5, np.zeros(n, bool)]
+    for y in others:
+        for sample_weight in (None, weights):
+            result, warned = outcome(lambda X, y=y, w=sample_weight: estimator.score(X, y, sample_weight=w), X)
+            expected, also = outcome(lambda X, y=y, w=sample_weight: mixin.score(estimator, X, y, sample_weight=w), X)
+            assert warned == also
+            if isinstance(expected, Exception):
+                assert (type(result), str(result)) == (type(expected), str(expected))
+            else:
+                assert type(result) is type(expected) is float
+                assert result == expected or (np.isnan(result) and np.isnan(expected))
+
+
+def test_score_takes_the_short_path(long_calls, monkeypatch):
+    from fastmlp import estimators
+
+    monkeypatch.delattr(estimators, "accuracy_score")
+    monkeypatch.delattr(estimators, "r2_score")
+    for name in ("binary", "multiclass", "strings", "booleans", "regression", "two outputs"):
+        estimator = bound(fitted(name))
+        y = estimator.predict(ROWS)
+        long_calls.clear()
+        assert estimator.score(ROWS, y) == 1.0
+        assert not long_calls

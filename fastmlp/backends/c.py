@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import threading
 from functools import lru_cache
 from typing import Any
 
@@ -111,6 +112,10 @@ class CBackend:
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> CTrainer:
         """Return a `CTrainer` that updates `params` in place."""
         return CTrainer(spec, params, data, plan)
+
+    def stepper(self, spec: NetworkSpec, params: np.ndarray, plan: Plan, capacity: int, coded: bool) -> CStepper:
+        """Return a `CStepper` that updates `params` in place."""
+        return CStepper(spec, params, plan, capacity, coded)
 
     def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
         """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
@@ -423,6 +428,101 @@ class CTrainer:
                 *self._workspace,
             )
         _check(status, self.spec)
+
+
+class CStepper(CTrainer):
+    """Epochs over other rows at each call, at most `capacity` of them, with everything else kept from call to call.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    params : ndarray of shape (n_parameters,)
+        Updated in place, whole steps at a time.
+    plan : Plan
+        Without `rows`; `batch_size` is the largest there will be.
+    capacity : int
+    coded : bool
+        Whether targets are class codes.
+    """
+
+    def __init__(self, spec: NetworkSpec, params: np.ndarray, plan: Plan, capacity: int, coded: bool) -> None:
+        # Rows and targets of that size, which are never read.
+        targets = np.empty(capacity, np.int32) if coded else np.empty((capacity, spec.units[-1]), spec.dtype)
+        super().__init__(spec, params, Data(np.empty((capacity, spec.units[0]), spec.dtype), targets, hard=coded), plan)
+        self._free = threading.Lock()
+        self._capacity, self._coded, self._dtype = capacity, coded, DTYPE_CODES[spec.dtype]
+        self._width, self._n_outputs, self._n_params = spec.units[0], spec.units[-1], len(params)
+        self._in_order = _input("int32_t *", np.arange(capacity, dtype=np.int32), np.dtype(np.int32))
+        self._losses = ffi.new("double[2]")
+        self._hyper = ffi.new("double[]", len(plan.solver.hyper))
+        run = self._run
+        run.hyper, run.n_epochs = self._hyper, 1
+        run.data_losses, run.l2_losses = self._losses, self._losses + 1
+
+    def take(self, X: np.ndarray, targets: np.ndarray) -> bool:
+        """Take the rows of the next epoch; return whether it can, and if so `leave` must follow.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n, units[0])
+            Of the spec's dtype.
+        targets : ndarray
+            int32 codes of shape (n,), or real targets of n rows, of the spec's dtype.
+
+        Returns
+        -------
+        bool
+            False where something is not finite or not C-contiguous, there are too many rows, or another thread is at
+            it.
+        """
+        n = len(X)
+        if n > self._capacity or not self._free.acquire(blocking=False):
+            return False
+        rows, aims = self._rows.struct, self._targets.struct
+        try:
+            # The arrays must live, and be no one else's, as long as C has their addresses.
+            self._taken = x, y = ffi.from_buffer(X), ffi.from_buffer(targets)
+        except ValueError:
+            self.leave()
+            return False
+        rows.n_rows, rows.x = n, x
+        is_finite = lib.fm_all_finite(self._dtype, n * self._width, x)
+        if self._coded:
+            aims.codes = ffi.cast("int32_t *", y)
+        else:
+            aims.y = y
+            is_finite = is_finite and lib.fm_all_finite(self._dtype, n * self._n_outputs, y)
+        if not is_finite:
+            self.leave()
+        return bool(is_finite)
+
+    def leave(self) -> None:
+        """Give the rows back."""
+        self._taken = None
+        self._free.release()
+
+    def epoch(self, batch_size: int) -> tuple[float, float]:
+        """Run one epoch over the rows taken and return its losses, data term and L2 term."""
+        run, state, n = self._run, self.plan.solver, self._rows.struct.n_rows
+        if run.index:
+            ffi.memmove(run.index, self._in_order, 4 * n)
+            run.n_index = n
+        self._hyper[0 : len(state.hyper)] = list(state.hyper.values())
+        run.batch_size, run.t = batch_size, state.t
+        run.epoch = run.row = run.batch_row = 0
+        try:
+            if self.plan.shuffle:
+                with self._bit_generator.lock:
+                    self._run_epochs()
+            else:
+                self._run_epochs()
+        finally:
+            state.t = run.t
+        return self._losses[0], self._losses[1]
+
+    def is_finite(self) -> bool:
+        """Return whether all parameters are finite."""
+        return bool(lib.fm_all_finite(self._dtype, self._n_params, self._params))
 
 
 register_with_threadpoolctl(__version__)

@@ -1,0 +1,214 @@
+"""The short path into `partial_fit`: the same epoch, with everything but the rows kept from call to call.
+
+A call that went the long way binds what it used: parameters, solver, trainer. The next one makes sure that nothing of
+this has changed and that X and y are plain, and then does what the long way would do: seed, train, note the loss. It
+returns False, with nothing done, where something is otherwise; the long way then converts, warns or raises.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastmlp import _labels, _stochastic
+from fastmlp._short import is_ordinary, setting
+from fastmlp.backends import Backend, Plan
+from fastmlp.spec import NetworkSpec
+
+if TYPE_CHECKING:
+    from fastmlp._base import BaseMLP
+    from fastmlp._weights import Weights
+
+NOT_FINITE = (
+    "Solver produced non-finite parameter weights. The input data may contain large values and need to be preprocessed."
+)
+
+_MOST_ROWS = 4096
+"""Rows of a call that the long way delays no longer."""
+_MOST_NUMBERS = 1 << 20
+"""Of rows that room is kept for."""
+_WATCHED = (
+    "activation",
+    "alpha",
+    "backend",
+    "batch_size",
+    "coefs_",
+    "dtype",
+    "early_stopping",
+    "hidden_layer_sizes",
+    "intercepts_",
+    "n_features_in_",
+    "n_iter_no_change",
+    "n_outputs_",
+    "n_threads",
+    "out_activation_",
+    "random_state",
+    "shuffle",
+    "solver",
+    "tol",
+    "verbose",
+    "warm_start",
+    "_optimizer",
+)
+"""Attributes that an epoch depends on, and that are not read anew."""
+_watched = itemgetter(*_WATCHED)
+
+_LONG_WAY = (
+    "_data",
+    "_fit",
+    "_fit_or_raise",
+    "_loss_scale",
+    "_present_weights",
+    "_run_stochastic",
+    "_spec",
+    "_validate_input",
+    "__sklearn_tags__",
+)
+"""A subclass that has one of these for itself always goes the long way."""
+
+
+class Increment:
+    """A bound `partial_fit`.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+        Not kept.
+    spec : NetworkSpec
+    weights : Weights
+    backend : Backend
+    """
+
+    def __init__(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> None:
+        attributes = vars(estimator)
+        self._weights, self._dtype, self._width = weights, spec.dtype, spec.units[0]
+        self._n_outputs, self._loss_scale = spec.units[-1], estimator._loss_scale()
+        self._loss = attributes.get("loss")
+        coefs, intercepts = weights.lists()
+        self._state = _watched({**attributes, "coefs_": coefs, "intercepts_": intercepts})
+        self._single = any(array.size == 1 for array in coefs + intercepts)
+        self._setting = setting()
+        self._optimizer, self._batch_size = estimator._optimizer, estimator.batch_size
+        self._solver = estimator._optimizer.state
+        self._random_state, seed = estimator._random_state, estimator.random_state
+        self._bit_generator = self._random_state._bit_generator
+        self._seed = None if seed is None or seed is self._random_state else seed
+        self._binarizer = attributes.get("_label_binarizer")
+        self._table = None if self._binarizer is None else _labels.CodeTable(self._binarizer.classes_)
+        largest = 200 if self._batch_size == "auto" else int(self._batch_size)
+        plan = Plan(
+            self._solver,
+            largest,
+            float(estimator.alpha),
+            None,
+            bool(estimator.shuffle),
+            random_state=self._random_state,
+        )
+        capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
+        self._stepper = backend.stepper(spec, weights.vector, plan, capacity, self._table is not None)
+
+    def holds(self, attributes: dict[str, Any]) -> bool:
+        """Return whether the estimator is as it was left."""
+        try:
+            return (
+                _watched(attributes) == self._state
+                and (not self._single or self._weights.is_shown(attributes["coefs_"], attributes["intercepts_"]))
+                and attributes.get("loss") == self._loss
+                and attributes.get("_label_binarizer") is self._binarizer
+                and self._optimizer.state is self._solver
+                and self._random_state._bit_generator is self._bit_generator
+                and "feature_names_in_" not in attributes
+                and "_skl_callbacks" not in attributes
+                and setting() == self._setting
+            )
+        except Exception:  # an attribute is missing, or an odd thing is in the place of an array
+            return False
+
+    def __call__(self, estimator: BaseMLP, X: Any, y: Any, classes: Any) -> bool:
+        """Train on X and y and return True, or return False."""
+        if type(X) is not np.ndarray or X.dtype != self._dtype or X.ndim != 2 or X.shape[1] != self._width:
+            return False
+        n = len(X)
+        if n == 0 or not self.holds(vars(estimator)):
+            return False
+        batch_size = min(200, n) if self._batch_size == "auto" else self._batch_size
+        targets = self._targets(y, n, classes)
+        if targets is None or batch_size > n:  # a larger batch warns
+            return False
+        stepper = self._stepper
+        if not stepper.take(X, targets):
+            return False
+        try:
+            return self._epoch(estimator, n, batch_size)
+        finally:
+            stepper.leave()
+
+    def _epoch(self, estimator: BaseMLP, n: int, batch_size: int) -> bool:
+        if self._seed is not None:
+            self._random_state.seed(self._seed)
+        estimator._random_state = self._random_state
+        self._optimizer.before_epoch()
+        estimator.n_iter_ = 0
+        finite = True
+        try:
+            data, l2 = self._stepper.epoch(batch_size)
+            self._optimizer.after_epoch()
+            loss = np.float64(data * self._loss_scale + l2)
+            _stochastic._epoch_ends(estimator, self._weights, n, loss, None, None)
+            finite = self._stepper.is_finite()
+        except KeyboardInterrupt:
+            warnings.warn("Training interrupted by user.", stacklevel=4)
+        if not finite:
+            raise ValueError(NOT_FINITE)
+        return True
+
+    def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
+        if self._table is not None:
+            if classes is not None and not self._table.are(classes):
+                return None
+            # Many labels for few rows may be meant for a regression: scikit-learn has a say in it.
+            return None if n > 20 and 2 * len(self._table.codes) >= n else self._table.codes_of(y, n)
+        if type(y) is not np.ndarray or y.dtype.kind != "f" or len(y) != n:
+            return None
+        if y.shape[1:] != (() if self._n_outputs == 1 else (self._n_outputs,)):
+            return None
+        return y if y.dtype == self._dtype else y.astype(self._dtype, order="C")
+
+
+def may_bind(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend, X: Any) -> bool:
+    """Return whether the next `partial_fit` may take the short path."""
+    seed = estimator.random_state
+    return (
+        hasattr(backend, "stepper")
+        and type(X) is np.ndarray
+        and X.dtype == spec.dtype
+        and is_ordinary(estimator, spec, weights, _LONG_WAY)
+        and (seed is None or type(seed) is int or isinstance(seed, np.random.RandomState))
+        and type(estimator.hidden_layer_sizes) in (tuple, int)
+        and not (estimator.verbose or estimator.warm_start or estimator.early_stopping)
+        and (estimator.batch_size == "auto" or (type(estimator.batch_size) is int and estimator.batch_size > 0))
+        and (not hasattr(estimator, "_label_binarizer") or _labels.coded(estimator._label_binarizer) is not None)
+    )
+
+
+def bound_first(long_way: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a `partial_fit` that tries the short path before the long one."""
+
+    @functools.wraps(long_way)
+    def partial_fit(estimator: BaseMLP, X: Any, y: Any, sample_weight: Any = None, *rest: Any, **named: Any) -> Any:
+        step = estimator._short.step
+        if step is not None and sample_weight is None and not rest:
+            if not named:
+                done = step(estimator, X, y, None)
+            else:
+                done = len(named) == 1 and "classes" in named and step(estimator, X, y, named["classes"])
+            if done:
+                return estimator
+        return long_way(estimator, X, y, sample_weight, *rest, **named)
+
+    return partial_fit
