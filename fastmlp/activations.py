@@ -8,6 +8,9 @@ Conventions
 ``z`` is the pre-activation of a layer and ``a = g(z)`` its output, both of shape (n_rows, n_units), float32 or float64;
 results have the dtype of the argument. NaN passes through. Where a derivative does not exist, the value taken is the
 limit from the left: relu' (0) = 0, leaky_relu' (0) = elu' (0) = alpha. step(0) = 1.
+
+The element-wise formulas are plain expressions of NumPy functions with float constants: NumPy evaluates them on arrays,
+and Numba compiles the same source for a single number.
 """
 
 from __future__ import annotations
@@ -139,7 +142,7 @@ UNIT = Interval(0, 1, closed="neither")
 
 
 def _identity(z: np.ndarray) -> np.ndarray:
-    return z.copy()
+    return +z  # a copy
 
 
 def _identity_derivative(a: np.ndarray) -> np.ndarray:
@@ -161,41 +164,45 @@ def _step(z: np.ndarray) -> np.ndarray:
 def _logistic(z: np.ndarray) -> np.ndarray:
     # 1 / (1 + exp(-z)) overflows for z << 0; there the same value is exp(z) / (1 + exp(z)).
     e = np.exp(-np.abs(z))
-    return np.where(z < 0, e, 1) / (1 + e)
+    return np.where(z < 0.0, e, 1.0) / (1.0 + e)
 
 
 def _logistic_derivative(a: np.ndarray) -> np.ndarray:
-    return a * (1 - a)
+    return a * (1.0 - a)
+
+
+def _tanh(z: np.ndarray) -> np.ndarray:
+    return np.tanh(z)
 
 
 def _tanh_derivative(a: np.ndarray) -> np.ndarray:
-    return 1 - a * a
+    return 1.0 - a * a
 
 
 def _relu(z: np.ndarray) -> np.ndarray:
-    return np.maximum(z, 0)
+    return np.maximum(z, 0.0)
 
 
 def _relu_derivative(a: np.ndarray) -> np.ndarray:
-    return (a > 0).astype(a.dtype)
+    return np.heaviside(a, 0.0)
 
 
 def _leaky_relu(z: np.ndarray, alpha: float) -> np.ndarray:
-    return np.maximum(z, 0) + alpha * np.minimum(z, 0)
+    return np.maximum(z, 0.0) + alpha * np.minimum(z, 0.0)
 
 
 def _leaky_relu_derivative(a: np.ndarray, alpha: float) -> np.ndarray:
     # alpha >= 0, so a has the sign of z.
-    return np.where(a > 0, 1, alpha).astype(a.dtype)
+    return np.where(a > 0.0, np.ones_like(a), alpha)
 
 
 def _elu(z: np.ndarray, alpha: float) -> np.ndarray:
-    return np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0))).astype(z.dtype)
+    return np.where(z > 0.0, z, alpha * np.expm1(np.minimum(z, 0.0)))
 
 
 def _elu_derivative(a: np.ndarray, alpha: float) -> np.ndarray:
     # Below 0 it is alpha * exp(z) = a + alpha; alpha >= 0, so a has the sign of z.
-    return np.where(a > 0, 1, a + alpha).astype(a.dtype)
+    return np.where(a > 0.0, 1.0, a + alpha)
 
 
 # The fixed point of means and variances, from arXiv:1706.02515: scale and scale * alpha.
@@ -204,16 +211,16 @@ _SELU_DEPTH = 1.7580993408473769
 
 
 def _selu(z: np.ndarray) -> np.ndarray:
-    return np.where(z > 0, _SELU_SCALE * z, _SELU_DEPTH * np.expm1(np.minimum(z, 0))).astype(z.dtype)
+    return np.where(z > 0.0, _SELU_SCALE * z, _SELU_DEPTH * np.expm1(np.minimum(z, 0.0)))
 
 
 def _selu_derivative(a: np.ndarray) -> np.ndarray:
-    return np.where(a > 0, _SELU_SCALE, a + _SELU_DEPTH).astype(a.dtype)
+    return np.where(a > 0.0, _SELU_SCALE, a + _SELU_DEPTH)
 
 
 def _softplus(z: np.ndarray) -> np.ndarray:
     # log(1 + exp(z)) without overflow.
-    return np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))
+    return np.maximum(z, 0.0) + np.log1p(np.exp(-np.abs(z)))
 
 
 def _softplus_derivative(a: np.ndarray) -> np.ndarray:
@@ -230,18 +237,18 @@ _SILU_SATURATED = 800.0
 
 def _gelu_tanh(z: np.ndarray) -> np.ndarray:
     z = np.clip(z, -_GELU_SATURATED, _GELU_SATURATED)
-    return np.tanh(_GELU_SCALE * (z + _GELU_CUBIC * z**3))
+    return np.tanh(_GELU_SCALE * (z + _GELU_CUBIC * z * z * z))
 
 
 def _gelu(z: np.ndarray) -> np.ndarray:
-    return z / 2 * (1 + _gelu_tanh(z))
+    return z / 2.0 * (1.0 + _gelu_tanh(z))
 
 
 def _gelu_derivative(z: np.ndarray) -> np.ndarray:
     t = _gelu_tanh(z)
     z = np.clip(z, -_GELU_SATURATED, _GELU_SATURATED)
-    slope = _GELU_SCALE * (1 + 3 * _GELU_CUBIC * z**2)
-    return (1 + t) / 2 + z / 2 * (1 - t * t) * slope
+    slope = _GELU_SCALE * (1.0 + 3.0 * _GELU_CUBIC * z * z)
+    return (1.0 + t) / 2.0 + z / 2.0 * (1.0 - t * t) * slope
 
 
 def _silu(z: np.ndarray) -> np.ndarray:
@@ -251,7 +258,16 @@ def _silu(z: np.ndarray) -> np.ndarray:
 def _silu_derivative(z: np.ndarray) -> np.ndarray:
     s = _logistic(z)
     # Where s (1 - s) has vanished z may be infinite.
-    return s + np.clip(z, -_SILU_SATURATED, _SILU_SATURATED) * s * (1 - s)
+    return s + np.clip(z, -_SILU_SATURATED, _SILU_SATURATED) * s * (1.0 - s)
+
+
+@np.errstate(over="ignore")
+def _exp(z: np.ndarray) -> np.ndarray:
+    return np.exp(z)
+
+
+def _exp_derivative(a: np.ndarray) -> np.ndarray:
+    return a
 
 
 def _softmax(z: np.ndarray) -> np.ndarray:
@@ -263,15 +279,6 @@ def _softmax(z: np.ndarray) -> np.ndarray:
 def _softmax_jacobian_product(p: np.ndarray, grad: np.ndarray) -> np.ndarray:
     # dp_i / dz_j = p_i (1[i = j] - p_j)
     return p * (grad - (grad * p).sum(axis=1, keepdims=True))
-
-
-def _exp(z: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        return np.exp(z)
-
-
-def _exp_derivative(a: np.ndarray) -> np.ndarray:
-    return a
 
 
 _ENTRIES = (
@@ -288,7 +295,7 @@ _ENTRIES = (
         reason="its derivative is 0 everywhere but at its jump, where there is none, so that nothing could be learned",
     ),
     Activation("logistic", _logistic, _logistic_derivative, "output", UNIT),  # 1 / (1 + exp(-z))
-    Activation("tanh", np.tanh, _tanh_derivative, "output", Interval(-1, 1, closed="neither")),
+    Activation("tanh", _tanh, _tanh_derivative, "output", Interval(-1, 1, closed="neither")),
     Activation("relu", _relu, _relu_derivative, "output", Interval(0, math.inf, closed="left")),  # max(z, 0)
     Activation(
         "leaky_relu",  # z where z > 0, else alpha * z

@@ -8,6 +8,9 @@ Conventions
 The loss of a row is a sum over its outputs; the loss of a network is the (weighted) mean over rows. In a log loss, and
 in its value only, probabilities are clipped to [eps, 1 - eps] of their dtype. These are scikit-learn's conventions,
 with one exception: the squared error is summed over outputs, not averaged.
+
+The formulas are element-wise expressions as those of `fastmlp.activations`: NumPy evaluates them on arrays, Numba
+compiles them for a single number.
 """
 
 from __future__ import annotations
@@ -29,8 +32,9 @@ class Loss:
     Parameters
     ----------
     name : str
-    value : callable
-        ``value(a, y)``: the loss of each row, shape (n_rows,).
+    term : callable
+        ``term(a, y, eps)``: what each output adds to the loss of its row, shape (n_rows, n_outputs); ``eps`` is the
+        machine epsilon of the dtype, for clipping.
     derivative : callable
         ``derivative(a, y)``: its derivatives with respect to ``a``, shape (n_rows, n_outputs).
     domain : Interval
@@ -39,25 +43,25 @@ class Loss:
         Targets for which it is defined.
     canonical : tuple of str
         Output activations for which the derivative with respect to the pre-activation is ``a - y``.
-    categorical_value, categorical_derivative : callable or None
-        What stands for `value` and `derivative` where the outputs are one distribution over classes (softmax); both
+    categorical_term, categorical_derivative : callable or None
+        What stands for `term` and `derivative` where the outputs are one distribution over classes (softmax); both
         None where that makes no difference.
 
     Examples
     --------
     >>> import numpy as np
     >>> from fastmlp.losses import LOSSES
-    >>> LOSSES["squared_error"].value(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]]))
-    array([2.5])
+    >>> LOSSES["squared_error"].term(np.array([[1.0, 3.0]]), np.array([[0.0, 1.0]]), np.finfo(float).eps)
+    array([[0.5, 2. ]])
     """
 
     name: str
-    value: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    term: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
     domain: Interval
     targets: Interval
     canonical: tuple[str, ...]
-    categorical_value: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    categorical_term: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
     categorical_derivative: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
 
     def rows(self, a: np.ndarray, y: np.ndarray, output_activation: str) -> np.ndarray:
@@ -70,7 +74,8 @@ class Loss:
         >>> LOSSES["log_loss"].rows(np.array([[0.5, 0.5]]), np.array([[1.0, 0.0]]), "softmax").round(4)
         array([0.6931])
         """
-        return (self.categorical_value if self.is_categorical(output_activation) else self.value)(a, y)
+        term = self.categorical_term if self.is_categorical(output_activation) else self.term
+        return term(a, y, float(np.finfo(a.dtype).eps)).sum(axis=1)
 
     def gradient(self, a: np.ndarray, y: np.ndarray, output_activation: str) -> np.ndarray:
         """Return the derivatives of each row's loss with respect to its outputs, shape (n_rows, n_outputs).
@@ -93,48 +98,42 @@ class Loss:
         >>> LOSSES["log_loss"].is_categorical("softmax"), LOSSES["squared_error"].is_categorical("softmax")
         (True, False)
         """
-        return self.categorical_value is not None and get_activation(output_activation).jacobian_product is not None
+        return self.categorical_term is not None and get_activation(output_activation).jacobian_product is not None
 
 
-def _squared_error(a: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return ((a - y) ** 2).sum(axis=1) / 2
+def _squared_error(a: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    return (a - y) * (a - y) / 2.0
 
 
 def _squared_error_derivative(a: np.ndarray, y: np.ndarray) -> np.ndarray:
     return a - y
 
 
-def _clip_probabilities(p: np.ndarray) -> np.ndarray:
-    eps = np.finfo(p.dtype).eps
-    return np.clip(p, eps, 1 - eps)
-
-
-def _binary_log_loss(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    p = _clip_probabilities(p)
-    return -(y * np.log(p) + (1 - y) * np.log(1 - p)).sum(axis=1)
+def _binary_log_loss(p: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    p = np.clip(p, eps, 1.0 - eps)
+    return -(y * np.log(p) + (1.0 - y) * np.log(1.0 - p))
 
 
 def _binary_log_loss_derivative(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return (p - y) / (p * (1 - p))
+    return (p - y) / (p * (1.0 - p))
 
 
-def _categorical_log_loss(p: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return -(y * np.log(_clip_probabilities(p))).sum(axis=1)
+def _categorical_log_loss(p: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
+    return -y * np.log(np.clip(p, eps, 1.0 - eps))
 
 
 def _categorical_log_loss_derivative(p: np.ndarray, y: np.ndarray) -> np.ndarray:
     return -y / p
 
 
-def _poisson(a: np.ndarray, y: np.ndarray) -> np.ndarray:
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
+def _poisson(a: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
     # y log(y / a) is 0 at y = 0, infinite where a has underflowed to 0, and NaN for y < 0.
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        y_log = y * np.log(np.divide(y, a, out=np.ones_like(a), where=y != 0))
-    return (y_log - y + a).sum(axis=1)
+    return np.where(y == 0.0, 0.0, y * np.log(y / a)) - y + a
 
 
 def _poisson_derivative(a: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return 1 - y / a
+    return 1.0 - y / a
 
 
 _REAL = Interval()
@@ -150,7 +149,7 @@ _ENTRIES = (
         domain=Interval(0, 1, closed="neither"),
         targets=Interval(0, 1),
         canonical=("logistic", "softmax"),
-        categorical_value=_categorical_log_loss,  # -sum_j y_j log(p_j)
+        categorical_term=_categorical_log_loss,  # -sum_j y_j log(p_j)
         categorical_derivative=_categorical_log_loss_derivative,
     ),
     # sum_j y_j log(y_j / a_j) - y_j + a_j, half the Poisson deviance

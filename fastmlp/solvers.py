@@ -3,6 +3,9 @@
 A solver is added by one entry here and one in the C list (``csrc/solvers.h``). Parameters, gradients and moments are
 flat vectors of one layout, so a solver is an element-wise operation. The formulas are scikit-learn's; a moment that
 underflows to a denormal number becomes 0, because denormals slow processors down.
+
+The rules are element-wise expressions, as the formulas of `fastmlp.activations`: NumPy evaluates them on arrays, Numba
+compiles them for a single number.
 """
 
 from __future__ import annotations
@@ -24,9 +27,11 @@ class Solver:
     Parameters
     ----------
     name : str
-    update : callable
-        ``update(params, grads, moments, t, **hyper)``: one step, in place, on `params` and on the list `moments`, all
-        flat vectors of the same length and dtype; ``t`` counts the steps from 1.
+    factors : callable
+        ``factors(t, *hyper)``: the numbers that step ``t`` (counted from 1) has in common for all parameters.
+    rule : callable
+        ``rule(w, g, *moments, tiny, *factors)`` returns the new parameters and moments, element by element, as a tuple;
+        ``tiny`` is the smallest normal number of the dtype.
     n_moments : int
         How many vectors of state it keeps.
     hyperparameters : mapping of str to float or bool
@@ -45,7 +50,8 @@ class Solver:
     """
 
     name: str
-    update: Callable[..., None]
+    factors: Callable[..., tuple[float, ...]]
+    rule: Callable[..., tuple[np.ndarray, ...]]
     n_moments: int
     hyperparameters: Mapping[str, float | bool]
     limits: Mapping[str, Interval] = field(default_factory=dict)
@@ -76,50 +82,65 @@ class Solver:
         """
         return check_parameters(f"solver {self.name!r}", self.hyperparameters, self.limits, given or {})
 
+    def update(
+        self, params: np.ndarray, grads: np.ndarray, moments: list[np.ndarray], t: int, **hyper: float | bool
+    ) -> None:
+        """Take one step, in place.
 
-def _flush_denormals(moment: np.ndarray) -> None:
-    moment[np.abs(moment) < np.finfo(moment.dtype).tiny] = 0
+        Parameters
+        ----------
+        params : ndarray of shape (n_parameters,)
+        grads : ndarray of shape (n_parameters,)
+        moments : list of ndarray of shape (n_parameters,)
+            Updated, like `params`; all of one dtype.
+        t : int
+            Number of this step, from 1.
+        **hyper : float or bool
+            All hyperparameters.
+        """
+        factors = self.factors(t, *(hyper[name] for name in self.hyperparameters))
+        tiny = float(np.finfo(params.dtype).tiny)
+        params[:], *new = self.rule(params, grads, *moments, tiny, *factors)
+        for moment, value in zip(moments, new, strict=True):
+            moment[:] = value
+
+
+def _flush(moment: np.ndarray, tiny: float) -> np.ndarray:
+    return np.where(np.abs(moment) < tiny, 0.0, moment)
+
+
+def _sgd_factors(t: int, learning_rate: float, momentum: float, nesterov: bool) -> tuple[float, ...]:
+    return learning_rate, momentum, nesterov
 
 
 def _sgd(
-    params: np.ndarray,
-    grads: np.ndarray,
-    moments: list[np.ndarray],
-    t: int,
-    *,
-    learning_rate: float,
-    momentum: float,
-    nesterov: bool,
-) -> None:
-    """v <- momentum v - rate g;  w <- w + v, or with Nesterov's momentum  w <- w + momentum v - rate g."""
-    (velocity,) = moments
-    velocity[:] = momentum * velocity - learning_rate * grads
-    _flush_denormals(velocity)
-    params += momentum * velocity - learning_rate * grads if nesterov else velocity
+    w: np.ndarray, g: np.ndarray, velocity: np.ndarray, tiny: float, rate: float, momentum: float, nesterov: bool
+) -> tuple[np.ndarray, ...]:
+    # v <- momentum v - rate g;  w <- w + v, or with Nesterov's momentum  w <- w + momentum v - rate g
+    velocity = _flush(momentum * velocity - rate * g, tiny)
+    return w + np.where(nesterov, momentum * velocity - rate * g, velocity), velocity
+
+
+def _adam_factors(t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float) -> tuple[float, ...]:
+    return learning_rate * math.sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t), beta_1, beta_2, epsilon
 
 
 def _adam(
-    params: np.ndarray,
-    grads: np.ndarray,
-    moments: list[np.ndarray],
-    t: int,
-    *,
-    learning_rate: float,
+    w: np.ndarray,
+    g: np.ndarray,
+    m: np.ndarray,
+    v: np.ndarray,
+    tiny: float,
+    step: float,
     beta_1: float,
     beta_2: float,
     epsilon: float,
-) -> None:
-    """m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - rate sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps).
-
-    Kingma and Ba (2014), arXiv:1412.6980, in the order of computation given at the end of its section 2.
-    """
-    m, v = moments
-    m[:] = beta_1 * m + (1 - beta_1) * grads
-    v[:] = beta_2 * v + (1 - beta_2) * grads**2
-    _flush_denormals(m)
-    _flush_denormals(v)
-    step = learning_rate * math.sqrt(1 - beta_2**t) / (1 - beta_1**t)
-    params -= step * m / (np.sqrt(v) + epsilon)
+) -> tuple[np.ndarray, ...]:
+    # m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - rate sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps):
+    # Kingma and Ba (2014), arXiv:1412.6980, in the order of computation given at the end of its section 2.
+    m = _flush(beta_1 * m + (1.0 - beta_1) * g, tiny)
+    v = _flush(beta_2 * v + (1.0 - beta_2) * (g * g), tiny)
+    return w - step * m / (np.sqrt(v) + epsilon), m, v
 
 
 _POSITIVE = Interval(0, math.inf, closed="neither")
@@ -128,6 +149,7 @@ _DECAY = Interval(0, 1, closed="left")
 _ENTRIES = (
     Solver(
         "sgd",
+        _sgd_factors,
         _sgd,
         n_moments=1,
         hyperparameters={"learning_rate": 0.001, "momentum": 0.9, "nesterov": True},
@@ -135,6 +157,7 @@ _ENTRIES = (
     ),
     Solver(
         "adam",
+        _adam_factors,
         _adam,
         n_moments=2,
         hyperparameters={"learning_rate": 0.001, "beta_1": 0.9, "beta_2": 0.999, "epsilon": 1e-8},

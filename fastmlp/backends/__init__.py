@@ -144,6 +144,7 @@ class Backend(Protocol):
 
 BACKENDS = {
     "c": "fastmlp.backends.c:CBackend",
+    "numba": "fastmlp.backends.numba_:NumbaBackend",
     "numpy": "fastmlp.backends.numpy_:NumpyBackend",
 }
 """Module and class of each backend; "auto" takes the first that can be imported."""

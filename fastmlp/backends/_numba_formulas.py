@@ -1,0 +1,179 @@
+"""The registries' formulas as compiled kernels: loops over blocks around the very source that NumPy evaluates.
+
+In a formula compiled for float32, constants are float32 (as NumPy has it for Python's numbers beside float32 arrays), and
+`np` is the module of `_numba_math`, whose functions take one number.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import cache, partial
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numpy as np
+from numba import carray, from_dtype, types
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends._numba_jit import inlined, kernel
+from fastmlp.backends._numba_math import functions
+from fastmlp.losses import LOSSES
+from fastmlp.solvers import SOLVERS
+
+module_of = cache(functions)
+
+
+@cache
+def scalar(formula: Callable, real: type | None) -> Callable:
+    """Return a formula of a registry compiled for single numbers of type `real`; None leaves its constants alone."""
+    function = inspect.unwrap(formula)
+    code, variables = function.__code__, {}
+    for name in code.co_names:
+        value = function.__globals__.get(name)
+        if value is np and real is not None:
+            value = module_of(real)
+        elif isinstance(value, FunctionType):
+            value = scalar(value, real)
+        elif isinstance(value, float) and real is not None:
+            value = real(value)
+        variables[name] = value
+    if real is not None:
+        constants = tuple(real(value) if isinstance(value, float) else value for value in code.co_consts)
+        code = code.replace(co_consts=constants)
+    return inlined(FunctionType(code, variables, function.__name__))
+
+
+def _value(rows, n, ld, z, a, parameters):
+    size = rows * ld
+    z, a = carray(z, (size,)), carray(a, (size,))
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    for i in range(size):
+        a[i] = formula(z[i], *block)
+
+
+def _derivative(rows, n, ld, v, d, parameters):
+    size = rows * ld
+    v, d = carray(v, (size,)), carray(d, (size,))
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    for i in range(size):
+        d[i] *= formula(v[i], *block)
+
+
+def _softmax(rows, n, ld, z, a, parameters):
+    z, a = carray(z, (rows, ld)), carray(a, (rows, ld))
+    for i in range(rows):
+        largest = z[i, 0]
+        for j in range(1, n):
+            largest = max(largest, z[i, j])
+        for j in range(ld):
+            a[i, j] = exp(z[i, j] - largest)
+        total = a[i, 0]
+        for j in range(1, n):
+            total += a[i, j]
+        for j in range(n):
+            a[i, j] /= total
+
+
+def _softmax_backward(rows, n, ld, p, d, parameters):
+    p, d = carray(p, (rows, ld)), carray(d, (rows, ld))
+    for i in range(rows):
+        total = p[i, 0] * d[i, 0]
+        for j in range(1, n):
+            total += p[i, j] * d[i, j]
+        for j in range(n):
+            d[i, j] = p[i, j] * (d[i, j] - total)
+
+
+def _term(size, a, y, out):
+    a, y, out = carray(a, (size,)), carray(y, (size,)), carray(out, (size,))
+    for i in range(size):
+        out[i] = formula(a[i], y[i], eps)
+
+
+def _loss_derivative(size, a, y, out):
+    a, y, out = carray(a, (size,)), carray(y, (size,)), carray(out, (size,))
+    for i in range(size):
+        out[i] = formula(a[i], y[i])
+
+
+def _update(n_coefs, n_parameters, t, hyper, alpha, scale, w, g, m, v):
+    w, g = carray(w, (n_parameters,)), carray(g, (n_parameters,))
+    m, v = carray(m, (n_parameters,)), carray(v, (n_parameters,))
+    of_step = factors(t, *to_fixed_tuple(carray(hyper, (n_hyper,)), n_hyper))
+    rounded = np.empty(n_factors, real)
+    for i in range(n_factors):
+        rounded[i] = of_step[i]
+    block = to_fixed_tuple(rounded, n_factors)
+    share, penalty = real(scale), real(alpha * scale)
+    for i in range(n_coefs):
+        w[i], m[i], v[i] = rule(w[i], g[i] * share + penalty * w[i], m[i], v[i], *block)
+    for i in range(n_coefs, n_parameters):
+        w[i], m[i], v[i] = rule(w[i], g[i] * share, m[i], v[i], *block)
+
+
+_COUPLED = {"softmax": (_softmax, _softmax_backward)}
+
+
+def _block_signature(real):
+    place = types.CPointer(from_dtype(np.dtype(real)))
+    return types.void(types.int64, types.int64, types.int64, place, place, place)
+
+
+@cache
+def activation_kernel(name: str, real: type, *, derivative: bool) -> Any:
+    """Return the kernel ``(rows, n, ld, z, a, parameters)`` of an activation or, in place on d, ``(.., v, d, ..)``.
+
+    It works on `rows` rows of `n` units in arrays whose rows are `ld` elements apart.
+    """
+    entry = ACTIVATIONS[name]
+    title = f"{name}_{'backward' if derivative else 'value'}_{real.__name__}"
+    if entry.jacobian_product is not None:
+        return kernel(_COUPLED[name][derivative], title, _block_signature(real), exp=module_of(real).exp)
+    formula = scalar(entry.derivative if derivative else entry.value, real)
+    template = _derivative if derivative else _value
+    return kernel(template, title, _block_signature(real), formula=formula, count=len(entry.parameters))
+
+
+@cache
+def loss_kernel(name: str, real: type, *, categorical: bool, derivative: bool) -> Any:
+    """Return the kernel ``(size, a, y, out)`` of a loss: its term or its derivative for each of so many outputs."""
+    entry = LOSSES[name]
+    title = f"{name}_{'categorical_' * categorical}{'derivative' if derivative else 'term'}_{real.__name__}"
+    formula = getattr(entry, "categorical_" * categorical + ("derivative" if derivative else "term"))
+    place = types.CPointer(from_dtype(np.dtype(real)))
+    signature = types.void(types.int64, place, place, place)
+    variables = {"formula": scalar(formula, real), "eps": np.finfo(real).eps}
+    return kernel(_loss_derivative if derivative else _term, title, signature, **variables)
+
+
+@cache
+def update_kernel(name: str, real: type) -> Any:
+    """Return the kernel ``(n_coefs, n_parameters, t, hyper, alpha, scale, w, g, m, v)`` of a solver.
+
+    It updates w and the moments m and v, which may be one vector where the solver has fewer, with the gradient
+    ``g * scale``, plus ``alpha * scale * w`` for the coefs.
+    """
+    entry = SOLVERS[name]
+    rule, tiny = scalar(entry.rule, real), np.finfo(real).tiny
+    if entry.n_moments == 0:
+        whole = inlined(lambda w, g, m, v, *factors: (*rule(w, g, tiny, *factors), m, v))
+    elif entry.n_moments == 1:
+        whole = inlined(lambda w, g, m, v, *factors: (*rule(w, g, m, tiny, *factors), v))
+    else:
+        whole = inlined(lambda w, g, m, v, *factors: rule(w, g, m, v, tiny, *factors))
+    place = types.CPointer(from_dtype(np.dtype(real)))
+    signature = types.void(
+        *[types.int64] * 3, types.CPointer(types.float64), types.float64, types.float64, place, place, place, place
+    )
+    return kernel(
+        _update,
+        f"{name}_{real.__name__}",
+        signature,
+        rule=whole,
+        factors=scalar(entry.factors, None),
+        n_hyper=len(entry.hyperparameters),
+        n_factors=len(entry.factors(1, *entry.hyperparameters.values())),
+        real=real,
+    )
