@@ -39,16 +39,13 @@ LAYER = np.dtype(
 NETWORK = np.dtype(
     [
         (name, _INTEGER)
-        for name in "n_coefs n_parameters canonical term derivative sparse targets terms delta next_delta".split()
+        for name in ["n_coefs", "n_parameters", "canonical", "term", "derivative", "sparse", "targets", "terms", "delta", "next_delta"]
     ]
 )
 RUN = np.dtype(
     [("alpha", np.float64), ("loss", np.float64), ("weight", np.float64), ("l2", np.float64)]
     + [("epoch_data", np.float64), ("epoch_l2", np.float64)]
-    + [
-        (name, _INTEGER)
-        for name in "row batch_row epoch n_epochs batch_size t update generator with_gradient".split()
-    ]
+    + [(name, _INTEGER) for name in ["row", "batch_row", "epoch", "n_epochs", "batch_size", "t", "update", "generator", "with_gradient"]]
 )
 
 
@@ -232,16 +229,12 @@ def _backward(network, layers, constants, x, index, first, rows, work, grad):
             _sparse_gradient(layer, x, index, first, rows, work, delta, grad)
         else:
             wide = _round_up(layer.fan_in, TILE_ROWS)
-            _product(
-                work, layer.input, 1, layer.ld_in, delta, layer.ld, layer.weights_grad, layer.ld, wide, rows
-            )
+            _product(work, layer.input, 1, layer.ld_in, delta, layer.ld, layer.weights_grad, layer.ld, wide, rows)
         if l == 0:
             break
         for i in range(padded * layer.ld_in):
             work[other + i] = 0
-        _product(
-            work, delta, layer.ld, 1, layer.transposed, layer.ld_in, other, layer.ld_in, padded, layer.fan_out
-        )
+        _product(work, delta, layer.ld, 1, layer.transposed, layer.ld_in, other, layer.ld_in, padded, layer.fan_out)
         _backward_activation(layers[l - 1], constants, rows, work, other)
         delta, other = other, delta
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache, partial
-from types import FunctionType, ModuleType
+from functools import cache
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -29,7 +29,7 @@ module_of = cache(functions)
 def scalar(formula: Callable, real: type | None) -> Callable:
     """Return a formula of a registry compiled for single numbers of type `real`; None leaves its constants alone."""
     function = inspect.unwrap(formula)
-    code, variables = function.__code__, {}
+    code, variables = function.__code__, {"__name__": function.__module__}
     for name in code.co_names:
         value = function.__globals__.get(name)
         if value is np and real is not None:

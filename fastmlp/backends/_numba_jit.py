@@ -132,7 +132,6 @@ def tile(
     The matrices begin at the elements a, b and c of `work`. i runs over `height` rows, and the columns are `vectors`
     vectors, both literal. Strides count elements: A has `a_row` along i and `a_step` along k.
     """
-
     if not isinstance(height, types.IntegerLiteral) or not isinstance(vectors, types.IntegerLiteral):
         return None
 

@@ -15,7 +15,10 @@ import numpy as np
 from fastmlp.backends._numba_jit import inlined, reinterpreted
 
 # ln 2 in two parts; the first has so few bits that its products with exponents are exact.
-_LN2 = {np.float32: (0.693145751953125, 1.42860682030941723212e-6), np.float64: (6.93147180369123816490e-01, 1.90821492927058770002e-10)}
+_LN2 = {
+    np.float32: (0.693145751953125, 1.42860682030941723212e-6),
+    np.float64: (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+}
 # Terms of the series that the dtype can tell from zero: of exp for |r| <= ln(2) / 2, of log for |s| <= 0.1716.
 _EXP_TERMS = {np.float32: 7, np.float64: 13}
 _LOG_TERMS = {np.float32: 5, np.float64: 11}
@@ -53,7 +56,11 @@ def functions(real: type) -> ModuleType:
     """Return a module of scalar functions for `real`, float32 or float64, that stands for NumPy in formulas."""
     bits, mantissa, bias = (np.int32, 23, 127) if real is np.float32 else (np.int64, 52, 1023)
     module = _Functions(f"fastmlp_{real.__name__}")
-    for function in (*_selections(real), *_exponentials(real, bits, mantissa, bias), *_logarithms(real, bits, mantissa)):
+    for function in (
+        *_selections(real),
+        *_exponentials(real, bits, mantissa, bias),
+        *_logarithms(real, bits, mantissa),
+    ):
         setattr(module, function.__name__, function)
     return module
 
