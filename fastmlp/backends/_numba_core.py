@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numba import from_dtype, types
 
-from fastmlp.backends._numba_jit import TILE_ROWS, VECTOR_BYTES, call, draw_uint32, entry, inlined, tile
+from fastmlp.backends._numba_jit import TILE_ROWS, at, call, draw_uint32, entry, inlined, pointer, tile
 
 BLOCK_ROWS = 128
 """Rows that go through the network together."""
@@ -23,35 +23,28 @@ _BUDGET = 100_000_000
 # What a step costs beyond its arithmetic, in the same unit.
 _STEP = 2000
 
-_INTEGER = np.int64
-LAYER = np.dtype(
-    [
-        (name, _INTEGER)
-        for name in (
-            "fan_in fan_out ld_in ld"  # widths, and the distances of rows
-            " coefs intercepts"  # offsets in the vector of parameters
-            " weights bias transposed weights_grad bias_grad"  # offsets in `work` ...
-            " input z a"
-            " value backward needs_z parameters"  # addresses of kernels, and where the activation's parameters are
-        ).split()
-    ]
-)
-NETWORK = np.dtype(
-    [
-        (name, _INTEGER)
-        for name in ["n_coefs", "n_parameters", "canonical", "term", "derivative", "sparse", "targets", "terms", "delta", "next_delta"]
-    ]
-)
-RUN = np.dtype(
-    [("alpha", np.float64), ("loss", np.float64), ("weight", np.float64), ("l2", np.float64)]
-    + [("epoch_data", np.float64), ("epoch_l2", np.float64)]
-    + [(name, _INTEGER) for name in ["row", "batch_row", "epoch", "n_epochs", "batch_size", "t", "update", "generator", "with_gradient"]]
-)
+
+def _record(integers: str, floats: str = "") -> np.dtype:
+    return np.dtype([(name, np.int64) for name in integers.split()] + [(name, np.float64) for name in floats.split()])
 
 
-@inlined
-def _lanes(work):
-    return VECTOR_BYTES // work.itemsize
+# Of a layer: widths and the distances of rows; offsets in the vector of parameters, and in `work`; the addresses of its
+# activation's kernels, and where the activation's parameters begin.
+LAYER = _record(
+    "fan_in fan_out ld_in ld coefs intercepts weights bias transposed weights_grad bias_grad input z a"
+    " value backward needs_z parameters"
+)
+# Of a network and its data: sizes, the reals of a vector, whether delta is a - y, the forms of the data; the addresses
+# of the loss's kernels; offsets in `work`.
+NETWORK = _record(
+    "n_coefs n_parameters lanes canonical sparse x_is_float64 has_codes has_weights"
+    " term derivative targets terms delta next_delta"
+)
+# Of a pass or of training: settings, results, and how far it has come.
+RUN = _record(
+    "row batch_row epoch n_epochs batch_size t update generator with_gradient",
+    "alpha loss weight l2 epoch_data epoch_l2",
+)
 
 
 @inlined
@@ -60,56 +53,50 @@ def _round_up(n, multiple):
 
 
 @inlined
-def _product(work, a, a_row, a_step, b, b_step, c, c_row, rows, depth):
+def _product(work, lanes, a, a_row, a_step, b, b_step, c, c_row, rows, n):
     """Add A B to C, whose rows are as long as those of B: b_step = c_row, a whole number of vectors."""
-    lanes = _lanes(work)
     j = 0
     while j + 3 * lanes <= c_row:
         for i in range(0, rows, TILE_ROWS):
-            tile(work, a + i * a_row, a_row, a_step, b + j, b_step, c + i * c_row + j, c_row, depth, TILE_ROWS, 3)
+            tile(work, a + i * a_row, a_row, a_step, b + j, b_step, c + i * c_row + j, c_row, n, TILE_ROWS, 3)
         j += 3 * lanes
     while j < c_row:
         for i in range(0, rows, TILE_ROWS):
-            tile(work, a + i * a_row, a_row, a_step, b + j, b_step, c + i * c_row + j, c_row, depth, TILE_ROWS, 1)
+            tile(work, a + i * a_row, a_row, a_step, b + j, b_step, c + i * c_row + j, c_row, n, TILE_ROWS, 1)
         j += lanes
 
 
 @inlined
 def _pack(network, layers, params, work):
     """Copy the parameters into padded rows, and the weights that a delta is multiplied with transposed."""
-    for l in range(len(layers)):
-        layer = layers[l]
+    for depth in range(len(layers)):
+        layer = layers[depth]
         n = layer.fan_out
         for j in range(n):
             work[layer.bias + j] = params[layer.intercepts + j]
-        if l == 0 and network.sparse:
+        if depth == 0 and network.sparse:
             continue
         for i in range(layer.fan_in):
             for j in range(n):
                 work[layer.weights + i * layer.ld + j] = params[layer.coefs + i * n + j]
-        if l > 0:
+        if depth > 0:
             for j in range(n):
                 for i in range(layer.fan_in):
                     work[layer.transposed + j * layer.ld_in + i] = params[layer.coefs + i * n + j]
 
 
 @inlined
-def _row(index, i):
-    return np.int64(index[i]) if len(index) else i
-
-
-@inlined
-def _gather(layer, x, index, first, rows, work):
+def _gather(network, layer, x, index, first, rows, work):
     """Copy rows of a dense input to the first layer's, converting them."""
-    x32, x64 = x[0], x[1]
+    x32, x64, n = x[0], x[1], layer.fan_in
     for i in range(rows):
-        row, start = _row(index, first + i), layer.input + i * layer.ld_in
-        if len(x32):
-            for j in range(layer.fan_in):
-                work[start + j] = x32[row, j]
+        row, start = np.int64(index[first + i]) * n, layer.input + i * layer.ld_in
+        if network.x_is_float64:
+            for j in range(n):
+                work[start + j] = x64[row + j]
         else:
-            for j in range(layer.fan_in):
-                work[start + j] = x64[row, j]
+            for j in range(n):
+                work[start + j] = x32[row + j]
 
 
 @inlined
@@ -117,7 +104,7 @@ def _sparse_forward(layer, params, x, index, first, rows, work):
     indptr, indices, data = x[2], x[3], x[4]
     n = layer.fan_out
     for i in range(rows):
-        row, z = _row(index, first + i), layer.z + i * layer.ld
+        row, z = np.int64(index[first + i]), layer.z + i * layer.ld
         for k in range(indptr[row], indptr[row + 1]):
             w, value = layer.coefs + indices[k] * n, data[k]
             for j in range(n):
@@ -129,7 +116,7 @@ def _sparse_gradient(layer, x, index, first, rows, work, delta, grad):
     indptr, indices, data = x[2], x[3], x[4]
     n = layer.fan_out
     for i in range(rows):
-        row, d = _row(index, first + i), delta + i * layer.ld
+        row, d = np.int64(index[first + i]), delta + i * layer.ld
         for k in range(indptr[row], indptr[row + 1]):
             w, value = layer.coefs + indices[k] * n, data[k]
             for j in range(n):
@@ -141,20 +128,30 @@ def _forward(network, layers, constants, params, x, index, first, rows, work):
     """Send a block of rows through the network; z and a of each layer are left in `work`."""
     padded = _round_up(rows, TILE_ROWS)
     if not network.sparse:
-        _gather(layers[0], x, index, first, rows, work)
-    for l in range(len(layers)):
-        layer = layers[l]
+        _gather(network, layers[0], x, index, first, rows, work)
+    for depth in range(len(layers)):
+        layer = layers[depth]
         for i in range(padded):
             for j in range(layer.ld):
                 work[layer.z + i * layer.ld + j] = work[layer.bias + j]
-        if l == 0 and network.sparse:
+        if depth == 0 and network.sparse:
             _sparse_forward(layer, params, x, index, first, rows, work)
         else:
             _product(
-                work, layer.input, layer.ld_in, 1, layer.weights, layer.ld, layer.z, layer.ld, padded, layer.fan_in
+                work,
+                network.lanes,
+                layer.input,
+                layer.ld_in,
+                1,
+                layer.weights,
+                layer.ld,
+                layer.z,
+                layer.ld,
+                padded,
+                layer.fan_in,
             )
-        z, a = work[layer.z :], work[layer.a :]
-        call(layer.value, (rows, layer.fan_out, layer.ld, z, a, constants[layer.parameters :]))
+        z, a = at(work, layer.z), at(work, layer.a)
+        call(layer.value, (rows, layer.fan_out, layer.ld, z, a, at(constants, layer.parameters)))
 
 
 @inlined
@@ -162,10 +159,10 @@ def _fill_targets(network, last, targets, index, first, rows, work):
     codes, y = targets[0], targets[1]
     n = last.fan_out
     for i in range(rows):
-        row, start = _row(index, first + i), network.targets + i * last.ld
-        if len(codes) == 0:
+        row, start = np.int64(index[first + i]), network.targets + i * last.ld
+        if not network.has_codes:
             for j in range(n):
-                work[start + j] = y[row, j]
+                work[start + j] = y[row * n + j]
         elif n == 1:
             work[start] = codes[row]
         else:
@@ -176,8 +173,8 @@ def _fill_targets(network, last, targets, index, first, rows, work):
 
 @inlined
 def _backward_activation(layer, constants, rows, work, delta):
-    v = work[layer.z :] if layer.needs_z else work[layer.a :]
-    call(layer.backward, (rows, layer.fan_out, layer.ld, v, work[delta:], constants[layer.parameters :]))
+    v = at(work, layer.z) if layer.needs_z else at(work, layer.a)
+    call(layer.backward, (rows, layer.fan_out, layer.ld, v, at(work, delta), at(constants, layer.parameters)))
 
 
 @inlined
@@ -186,15 +183,15 @@ def _loss(network, layers, constants, targets, index, first, rows, work, with_de
     last, weights = layers[len(layers) - 1], targets[2]
     size, delta = rows * last.ld, network.delta
     _fill_targets(network, last, targets, index, first, rows, work)
-    a, y = work[last.a :], work[network.targets :]
-    call(network.term, (size, a, y, work[network.terms :]))
+    a, y = at(work, last.a), at(work, network.targets)
+    call(network.term, (size, a, y, at(work, network.terms)))
     loss, weight = 0.0, 0.0
     for i in range(rows):
         term = 0.0
         for j in range(last.fan_out):
             term += work[network.terms + i * last.ld + j]
-        if len(weights):
-            share = np.float64(weights[_row(index, first + i)])
+        if network.has_weights:
+            share = np.float64(weights[np.int64(index[first + i])])
             term *= share
             weight += share
         else:
@@ -206,11 +203,11 @@ def _loss(network, layers, constants, targets, index, first, rows, work, with_de
         for i in range(size):
             work[delta + i] = a[i] - y[i]
     else:
-        call(network.derivative, (size, a, y, work[delta:]))
+        call(network.derivative, (size, a, y, at(work, delta)))
         _backward_activation(last, constants, rows, work, delta)
-    if len(weights):
+    if network.has_weights:
         for i in range(rows):
-            share_of_row = weights[_row(index, first + i)]
+            share_of_row = weights[np.int64(index[first + i])]
             for j in range(last.fan_out):
                 work[delta + i * last.ld + j] *= share_of_row
     return loss, weight
@@ -220,33 +217,58 @@ def _loss(network, layers, constants, targets, index, first, rows, work, with_de
 def _backward(network, layers, constants, x, index, first, rows, work, grad):
     """Add the gradient of a block to that of the blocks before."""
     padded, delta, other = _round_up(rows, TILE_ROWS), network.delta, network.next_delta
-    for l in range(len(layers) - 1, -1, -1):
-        layer = layers[l]
+    for depth in range(len(layers) - 1, -1, -1):
+        layer = layers[depth]
         for i in range(rows):
             for j in range(layer.fan_out):
                 work[layer.bias_grad + j] += work[delta + i * layer.ld + j]
-        if l == 0 and network.sparse:
+        if depth == 0 and network.sparse:
             _sparse_gradient(layer, x, index, first, rows, work, delta, grad)
         else:
             wide = _round_up(layer.fan_in, TILE_ROWS)
-            _product(work, layer.input, 1, layer.ld_in, delta, layer.ld, layer.weights_grad, layer.ld, wide, rows)
-        if l == 0:
+            _product(
+                work,
+                network.lanes,
+                layer.input,
+                1,
+                layer.ld_in,
+                delta,
+                layer.ld,
+                layer.weights_grad,
+                layer.ld,
+                wide,
+                rows,
+            )
+        if depth == 0:
             break
         for i in range(padded * layer.ld_in):
             work[other + i] = 0
-        _product(work, delta, layer.ld, 1, layer.transposed, layer.ld_in, other, layer.ld_in, padded, layer.fan_out)
-        _backward_activation(layers[l - 1], constants, rows, work, other)
+        _product(
+            work,
+            network.lanes,
+            delta,
+            layer.ld,
+            1,
+            layer.transposed,
+            layer.ld_in,
+            other,
+            layer.ld_in,
+            padded,
+            layer.fan_out,
+        )
+        _backward_activation(layers[depth - 1], constants, rows, work, other)
         delta, other = other, delta
 
 
 @inlined
 def _clear_gradient(network, layers, work, grad):
-    for l in range(len(layers)):
-        layer = layers[l]
+    for depth in range(len(layers)):
+        layer = layers[depth]
         for j in range(layer.ld):
             work[layer.bias_grad + j] = 0
-        if l == 0 and network.sparse:
-            grad[: layer.fan_in * layer.fan_out] = 0
+        if depth == 0 and network.sparse:
+            for i in range(layer.fan_in * layer.fan_out):
+                grad[i] = 0
         else:
             for i in range(_round_up(layer.fan_in, TILE_ROWS) * layer.ld):
                 work[layer.weights_grad + i] = 0
@@ -255,12 +277,12 @@ def _clear_gradient(network, layers, work, grad):
 @inlined
 def _unpack_gradient(network, layers, work, grad):
     """Copy the gradient from its padded rows to the layout of the parameters."""
-    for l in range(len(layers)):
-        layer = layers[l]
+    for depth in range(len(layers)):
+        layer = layers[depth]
         n = layer.fan_out
         for j in range(n):
             grad[layer.intercepts + j] = work[layer.bias_grad + j]
-        if l == 0 and network.sparse:
+        if depth == 0 and network.sparse:
             continue
         for i in range(layer.fan_in):
             for j in range(n):
@@ -270,8 +292,8 @@ def _unpack_gradient(network, layers, work, grad):
 @inlined
 def _flops(layers, rows, passes):
     work = 0
-    for l in range(len(layers)):
-        work += (2 * layers[l].fan_in + 30) * layers[l].fan_out
+    for depth in range(len(layers)):
+        work += (2 * layers[depth].fan_in + 30) * layers[depth].fan_out
     return work * rows * passes
 
 
@@ -315,9 +337,9 @@ def _rows(network, layers, constants, params, x, targets, index, run, first, row
 
 
 @inlined
-def _shuffle(generator, index):
+def _shuffle(generator, index, n):
     """Draw what `numpy.random.RandomState.shuffle` draws."""
-    for i in range(len(index) - 1, 0, -1):
+    for i in range(n - 1, 0, -1):
         mask = np.uint32(i)
         for shift in (1, 2, 4, 8, 16):
             mask |= mask >> np.uint32(shift)
@@ -327,8 +349,9 @@ def _shuffle(generator, index):
         index[i], index[j] = index[j], index[i]
 
 
-def _forward_entry(networks, layers, constants, params, x32, x64, indptr, indices, data, first, last, work, out):
-    network, x, index = networks[0], (x32, x64, indptr, indices, data), np.empty(0, np.int32)
+def _forward_entry(networks, layers, constants, params, x32, x64, indptr, indices, data, index, first, last, work, out):
+    network, x = networks[0], (pointer(x32), pointer(x64), pointer(indptr), pointer(indices), pointer(data))
+    constants, params, index, work = pointer(constants), pointer(params), pointer(index), pointer(work)
     outputs = layers[len(layers) - 1]
     _pack(network, layers, params, work)
     for begin in range(first, last, BLOCK_ROWS):
@@ -340,11 +363,13 @@ def _forward_entry(networks, layers, constants, params, x32, x64, indptr, indice
 
 
 def _loss_entry(
-    networks, layers, constants, params, x32, x64, indptr, indices, data, codes, y, weights, runs, work, grad
+    networks, layers, constants, params, x32, x64, indptr, indices, data, index, codes, y, weights, runs, work, grad
 ):
-    network, run, x, index = networks[0], runs[0], (x32, x64, indptr, indices, data), np.empty(0, np.int32)
-    n = max(len(y), len(codes))
-    if not _rows(network, layers, constants, params, x, (codes, y, weights), index, run, 0, n, work, grad):
+    network, run, n = networks[0], runs[0], len(index)
+    x = pointer(x32), pointer(x64), pointer(indptr), pointer(indices), pointer(data)
+    targets = pointer(codes), pointer(y), pointer(weights)
+    constants, params, work, grad = pointer(constants), pointer(params), pointer(work), pointer(grad)
+    if not _rows(network, layers, constants, params, x, targets, pointer(index), run, 0, n, work, grad):
         return PAUSED
     if run.weight == 0:
         return ZERO_WEIGHT
@@ -359,27 +384,28 @@ def _loss_entry(
 
 
 def _train_entry(
-    networks, layers, constants, params, x32, x64, indptr, indices, data, codes, y, weights,
-    runs, work, grad, index, hyper, m, v, data_losses, l2_losses,
+    networks, layers, constants, params, x32, x64, indptr, indices, data, index, codes, y, weights, runs, work, grad,
+    hyper, m, v, data_losses, l2_losses,
 ):  # fmt: skip
-    network, run, x = networks[0], runs[0], (x32, x64, indptr, indices, data)
-    n, spent = len(index), 0
+    network, run, n, spent = networks[0], runs[0], len(index), 0
+    x = pointer(x32), pointer(x64), pointer(indptr), pointer(indices), pointer(data)
+    targets = pointer(codes), pointer(y), pointer(weights)
+    constants, params, work, grad = pointer(constants), pointer(params), pointer(work), pointer(grad)
+    order = pointer(index)
     while run.epoch < run.n_epochs:
         # Before the shuffle: an epoch that has been shuffled takes its first step before the next pause.
         if spent > _BUDGET:
             return PAUSED
         if run.row == 0 and run.batch_row == 0:
             if run.generator:
-                _shuffle(run.generator, index)
+                _shuffle(run.generator, order, n)
             run.epoch_data, run.epoch_l2 = 0.0, 0.0
         while run.row < n:
             if spent > _BUDGET:
                 return PAUSED
             rows = min(run.batch_size, n - run.row)
             left = rows - run.batch_row
-            if not _rows(
-                network, layers, constants, params, x, (codes, y, weights), index, run, run.row, rows, work, grad
-            ):
+            if not _rows(network, layers, constants, params, x, targets, order, run, run.row, rows, work, grad):
                 return PAUSED
             if run.weight == 0:
                 return ZERO_WEIGHT
@@ -388,7 +414,8 @@ def _train_entry(
             _unpack_gradient(network, layers, work, grad)
             run.t += 1
             sizes = (network.n_coefs, network.n_parameters, run.t)
-            call(run.update, (*sizes, hyper, run.alpha, 1 / run.weight, params, grad, m, v))
+            state = (params, grad, pointer(m), pointer(v))
+            call(run.update, (*sizes, pointer(hyper), run.alpha, 1 / run.weight, *state))
             run.row += rows
             run.batch_row = 0
             spent += _flops(layers, left, 3) + _STEP + 10 * network.n_parameters
@@ -409,21 +436,21 @@ def compiled(name: str, real: type) -> Any:
     def written(element: Any, ndim: int = 1) -> types.Array:
         return types.Array(element, ndim, "C")
 
-    integer = types.int64
+    integer, real_vector = types.int64, written(element)
     common = [given(from_dtype(NETWORK)), given(from_dtype(LAYER)), given(element)]
     rows = [given(types.float32, 2), given(types.float64, 2), given(types.int64), given(types.int32), given(element)]
+    # The order of rows is shuffled in place.
+    rows.append(written(types.int32))
     targets = [given(types.int32), given(element, 2), given(element)]
-    run = written(from_dtype(RUN))
-    real_vector = written(element)
+    passed = [written(from_dtype(RUN)), real_vector, real_vector]
     if name == "forward":
-        signature = [*common, given(element), *rows, integer, integer, real_vector, written(element, 2)]
         function = _forward_entry
+        signature = [*common, given(element), *rows, integer, integer, real_vector, written(element, 2)]
     elif name == "loss":
-        signature = [*common, given(element), *rows, *targets, run, real_vector, real_vector]
         function = _loss_entry
+        signature = [*common, given(element), *rows, *targets, *passed]
     else:
-        losses = written(types.float64)
-        signature = [*common, real_vector, *rows, *targets, run, real_vector, real_vector, written(types.int32)]
-        signature += [given(types.float64), real_vector, real_vector, losses, losses]
-        function = _train_entry
+        function, losses = _train_entry, written(types.float64)
+        state = [given(types.float64), real_vector, real_vector]
+        signature = [*common, real_vector, *rows, *targets, *passed, *state, losses, losses]
     return entry(function, f"{name}_{np.dtype(real).name}", tuple(signature))

@@ -1,7 +1,7 @@
 """The registries' formulas as compiled kernels: loops over blocks around the very source that NumPy evaluates.
 
-In a formula compiled for float32, constants are float32 (as NumPy has it for Python's numbers beside float32 arrays), and
-`np` is the module of `_numba_math`, whose functions take one number.
+In a formula compiled for float32, constants are float32 (as NumPy has it for Python's numbers beside float32 arrays),
+and `np` is the module of `_numba_math`, whose functions take one number.
 """
 
 from __future__ import annotations
@@ -43,6 +43,13 @@ def scalar(formula: Callable, real: type | None) -> Callable:
         constants = tuple(real(value) if isinstance(value, float) else value for value in code.co_consts)
         code = code.replace(co_consts=constants)
     return inlined(FunctionType(code, variables, function.__name__))
+
+
+# Global variables of the templates below, which each compilation replaces. (Variables of an enclosing function would be
+# part of the key under which Numba keeps what it has compiled, and compiled functions have no lasting identity.)
+formula = factors = rule = exp = real = None
+count = n_hyper = n_factors = 0
+eps = 0.0
 
 
 def _value(rows, n, ld, z, a, parameters):

@@ -60,20 +60,38 @@ def kernel(function: Callable, name: str, signature: Any, **variables: Any) -> A
 
 
 @intrinsic
-def call(typingctx: Any, address: Any, arguments: Any) -> Any:
-    """Call the kernel at an address: arrays are passed as pointers to their first element."""
+def pointer(typingctx: Any, array: Any) -> Any:
+    """Return a pointer to an array's first element: its elements are read and written without a look at the bounds.
+
+    Negative indices do not count from the end, which leaves loops over an offset free to become vectors. The array must
+    be kept alive.
+    """
 
     def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        pointer, packed = values
-        passed = []
-        for i, kind in enumerate(arguments.types):
-            value = builder.extract_value(packed, i)
-            if isinstance(kind, types.Array):
-                value = context.make_array(kind)(context, builder, value).data
-                value = builder.bitcast(value, cgutils.voidptr_t)
-            passed.append(value)
+        return context.make_array(array)(context, builder, values[0]).data
+
+    return types.CPointer(array.dtype)(array), generate
+
+
+@intrinsic
+def at(typingctx: Any, start: Any, offset: Any) -> Any:
+    """Return a pointer to the element so many after another."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.gep(values[0], [values[1]])
+
+    return start(start, types.int64), generate
+
+
+@intrinsic
+def call(typingctx: Any, address: Any, arguments: Any) -> Any:
+    """Call the kernel at an address with a tuple of numbers and pointers."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        place, packed = values
+        passed = [builder.extract_value(packed, i) for i in range(len(arguments.types))]
         function = ir.FunctionType(ir.VoidType(), [value.type for value in passed])
-        builder.call(builder.inttoptr(pointer, function.as_pointer()), passed)
+        builder.call(builder.inttoptr(place, function.as_pointer()), passed)
         return context.get_dummy_value()
 
     return types.void(types.int64, arguments), generate
@@ -141,8 +159,7 @@ def tile(
         name = f"llvm.fmuladd.v{vector.count}f{8 * size}"
         fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
         index, rows, columns = ir.IntType(64), range(height.literal_value), range(vectors.literal_value)
-        start = context.make_array(work)(context, builder, values[0]).data
-        a, a_row, a_step, b, b_step, c, c_row, depth = values[1:9]
+        start, a, a_row, a_step, b, b_step, c, c_row, depth = values[:9]
         undefined = ir.Constant(vector, ir.Undefined)
         first_everywhere = ir.Constant(ir.VectorType(ir.IntType(32), vector.count), None)
 

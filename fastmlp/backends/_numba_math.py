@@ -176,7 +176,7 @@ def _logarithms(real: type, bits: type, mantissa: int) -> tuple[Any, ...]:
     def log1p(x):
         u = one + x
         # What rounding took from u, to first order.
-        correction = zero if u == zero or u == infinity else (x - (u - one)) / u
+        correction = (x - (u - one)) / u if zero < u < infinity else zero
         return log(u) + correction
 
     return log, log1p

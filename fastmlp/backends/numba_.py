@@ -1,8 +1,8 @@
 """The backend that Numba compiles when it is first used: as fast as machine code, without a C compiler.
 
-Arrays are checked and bound here; `_numba_core` computes. Compiled code returns to Python after a bounded amount of work,
-so that signals are served, and the global interpreter lock is released while it runs. What has been compiled is kept on
-disk, by Numba, for the next process.
+Arrays are checked and bound here; `_numba_core` computes. Compiled code returns to Python after a bounded amount of
+work, so that signals are served, and the global interpreter lock is released while it runs. What has been compiled is
+kept on disk, by Numba, for the next process.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class NumbaBackend:
         z, a = ([np.empty((n, width), spec.dtype) for width in spec.units[1:]] for _ in range(2))
         network = _Network.of(spec, "forward")
         for rows, work in network.pass_forward(params, X, np.empty_like(a[-1]), core.BLOCK_ROWS):
-            for l, layer in enumerate(network.layers):
-                for array, start in ((z[l], layer["z"]), (a[l], layer["a"])):
+            for depth, layer in enumerate(network.layers):
+                for array, start in ((z[depth], layer["z"]), (a[depth], layer["a"])):
                     block = work[start : start + (rows.stop - rows.start) * layer["ld"]]
                     array[rows] = block.reshape(-1, layer["ld"])[:, : layer["fan_out"]]
         return z, a
@@ -168,6 +168,7 @@ class _Network:
 
     def _lay_out(self) -> None:
         spec, record, end, lanes = self.spec, self.record[0], 0, VECTOR_BYTES // self.spec.dtype.itemsize
+        record["lanes"] = lanes
         record["n_coefs"], record["n_parameters"] = spec.layout.n_coefs, spec.layout.n_parameters
 
         def padded(n: int) -> int:
@@ -180,8 +181,8 @@ class _Network:
 
         rows, coefs, intercepts = core.BLOCK_ROWS, 0, spec.layout.n_coefs
         inputs = take(rows, spec.units[0])
-        for l, layer in enumerate(self.layers):
-            fan_in, fan_out = spec.units[l], spec.units[l + 1]
+        for depth, layer in enumerate(self.layers):
+            fan_in, fan_out = spec.units[depth : depth + 2]
             layer["fan_in"], layer["fan_out"] = fan_in, fan_out
             layer["ld_in"], layer["ld"] = padded(fan_in), padded(fan_out)
             layer["coefs"], layer["intercepts"] = coefs, intercepts
@@ -211,13 +212,22 @@ class _Network:
         if purpose == "gradient" and not record["canonical"]:
             record["derivative"] = loss_kernel(spec.loss, real, categorical=categorical, derivative=True).address
 
-    def arguments(self, X: Any) -> tuple[np.ndarray, ...]:
-        """Return records and constants, for dense or for sparse rows."""
-        record = self.record
-        if not isinstance(X, np.ndarray):
-            record = record.copy()
-            record["sparse"] = 1
-        return record, self.layers, self.constants
+    def arguments(self, params: np.ndarray, X: Any, order: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
+        """Return what all compiled functions begin with; `order` has the rows that count, None is all of them."""
+        record = self.record.copy()
+        record["sparse"] = not isinstance(X, np.ndarray)
+        record["x_is_float64"] = X.dtype == np.float64
+        if order is None:
+            order = np.arange(X.shape[0], dtype=np.int32)
+        return record, self.layers, self.constants, _parameters(self.spec, params), *_rows(self.spec, X), order
+
+    def arguments_with_targets(
+        self, params: np.ndarray, data: Data, order: np.ndarray | None = None
+    ) -> tuple[np.ndarray, ...]:
+        """Return those, and the targets and sample weights."""
+        record, *others = self.arguments(params, data.X, order)
+        record["has_codes"], record["has_weights"] = data.targets.ndim == 1, data.sample_weight is not None
+        return record, *others, *_targets(self.spec, data)
 
     def work(self) -> np.ndarray:
         """Return the memory of a call."""
@@ -225,9 +235,9 @@ class _Network:
 
     def pass_forward(self, params: np.ndarray, X: Any, out: np.ndarray, step: int) -> Any:
         """Fill `out`, so many rows at a time; yield the rows and the memory of the call after each time."""
-        spec, work, n = self.spec, self.work(), X.shape[0]
+        work, n = self.work(), X.shape[0]
         run = compiled("forward", self.real)
-        arguments = (*self.arguments(X), _parameters(spec, params), *_rows(spec, X))
+        arguments = self.arguments(params, X)
         for first in range(0, n, step):
             rows = slice(first, min(first + step, n))
             run(*arguments, rows.start, rows.stop, work, out)
@@ -246,7 +256,7 @@ def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, 
     run = np.zeros(1, core.RUN)
     run["alpha"], run["with_gradient"] = alpha, grad is not None
     gradient = np.empty(0, spec.dtype) if grad is None else _parameters(spec, grad)
-    arguments = (*network.arguments(data.X), _parameters(spec, params), *_rows(spec, data.X), *_targets(spec, data))
+    arguments = network.arguments_with_targets(params, data)
     work, loss = network.work(), compiled("loss", network.real)
     status = core.PAUSED
     while status == core.PAUSED:
@@ -276,6 +286,8 @@ class NumbaTrainer:
         order = np.arange(n, dtype=np.int32) if plan.rows is None else _checked(plan.rows, np.int32)
         if len(order) and not (order.min() >= 0 and order.max() < n):
             raise ValueError(f"Expected rows from 0 to {n - 1}, got {order.min()} to {order.max()}.")
+        if not (plan.shuffle or order.flags.writeable):
+            order = order.copy()
         self._run = np.zeros(1, core.RUN)
         self._run["with_gradient"] = 1
         self._lock: Any = nullcontext()
@@ -283,9 +295,8 @@ class NumbaTrainer:
             bit_generator = plan.random_state._bit_generator
             self._lock = bit_generator.lock
             self._run["generator"] = bit_generator.ctypes.bit_generator.value
-        params = _parameters(spec, params)
-        self._data = (*network.arguments(data.X), params, *_rows(spec, data.X), *_targets(spec, data))
-        self._scratch = network.work(), aligned_zeros(len(params), spec.dtype), order
+        self._data = network.arguments_with_targets(params, data, order)
+        self._scratch = network.work(), aligned_zeros(len(params), spec.dtype)
         moments = [_parameters(spec, moment) for moment in plan.solver.moments]
         # Two, whatever the solver needs: the update leaves the others as they are.
         self._moments = (moments + [aligned_zeros(len(params), spec.dtype) for _ in range(2)])[:2]
