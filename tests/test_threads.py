@@ -289,7 +289,7 @@ def test_the_work_decides_where_nothing_is_asked_for(asked, monkeypatch):
 def test_numbers_that_c_does_not_take(make_problem, monkeypatch):
     problem = make_problem((3, 2), "tanh", ("squared_error", "identity"), np.dtype("float64"))
     for n in (0, -3, _threads.MOST + 1):
-        monkeypatch.setattr(c, "threads", lambda n=n: Threads(n, True))
+        monkeypatch.setattr(c, "threads", lambda asked, n=n: Threads(n, True))
         for run in (
             lambda: get_backend("c").forward(problem.spec, problem.params, problem.data.X),
             lambda: get_backend("c").loss(problem.spec, problem.params, problem.data, 0.0),
