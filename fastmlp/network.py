@@ -547,15 +547,16 @@ class Network:
 
         return trace(self, x, y)
 
-    def explain(self, x: Any, y: Any, layer: int, i: int, j: int) -> Explanation:
-        """Return one partial derivative by the chain rule: every path from the loss to the weight, with its factors.
+    def explain(self, x: Any, y: Any, layer: int, i: int, j: int | None = None) -> Explanation:
+        """Return one partial derivative by the chain rule: every path from the loss to a parameter, with its factors.
 
         Parameters
         ----------
         x, y
             One row and its targets, as of `trace`.
         layer, i, j : int
-            The weight in row i and column j of ``W(layer)``, from unit j to unit i; all are counted from 1.
+            The weight in row i and column j of ``W(layer)``, from unit j to unit i; all are counted from 1. Without j:
+            element i of ``b(layer)``, the bias of unit i.
 
         Returns
         -------
@@ -565,7 +566,7 @@ class Network:
         Raises
         ------
         TypeError, ValueError
-            As of `trace`, when there is no such weight, and when there are more than 100,000 paths.
+            As of `trace`, when there is no such parameter, and when there are more than 100,000 paths.
 
         Examples
         --------

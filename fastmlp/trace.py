@@ -6,8 +6,8 @@ the element of ``W[l]`` in row i and column j leads from unit j of layer l - 1 t
     z[l] = W[l] a[l-1] + b[l]                       a[0] = x
     a[l] = g_l(z[l])
 
-    delta[L] = dL/da[L] * g_L'(z[L])                delta[l] is dL/dz[l]
-    delta[l] = (W[l+1]^T delta[l+1]) * g_l'(z[l])
+    dL/da[l] = W[l+1]^T delta[l+1]                  dL/da[L] is the derivative of the loss itself
+    delta[l] = dL/da[l] * g_l'(z[l])                delta[l] is dL/dz[l]
 
     dW[l] = delta[l] a[l-1]^T
     db[l] = delta[l]
@@ -39,7 +39,12 @@ _MAX_PATHS = 100_000
 """More paths than that nobody reads, and their number is the product of the widths of the layers behind a weight."""
 
 _SHOWN = 8
-"""Units of a layer, and weights of a unit, that a table shows; of more it leaves out the middle."""
+"""Units of a layer, weights of a unit and paths that are printed; of more units the middle is left out."""
+
+_MATRICES = ("W", "dW", "da/dz")
+
+_TABLE_WIDTH = 120
+"""Where the table of a layer would be wider, its matrices get tables of their own."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -63,9 +68,10 @@ class Trace:
     slope : dict of int to ndarray
         ``g'(z)`` of shape (units[l], 1); of an activation that couples its units (softmax) the matrix
         ``da[k]/dz[i]`` of shape (units[l], units[l]).
-    dL_da : ndarray of shape (units[-1], 1) or None
-        Derivative of the loss with respect to the outputs. None where the output activation belongs to the loss: then
-        the two factors ``dL/da`` and ``da/dz``, each of which may overflow, are taken together as ``dL/dz = a - y``.
+    dL_da : dict of int to ndarray of shape (units[l], 1)
+        Derivatives of the loss with respect to the activations. ``dL_da[L]`` is missing where ``dL/da`` and ``da/dz``
+        cannot be taken apart: for a log loss of probabilities rounded to 0 or 1 and a Poisson loss of means rounded
+        to 0 the one is infinite or 0 / 0 and the other 0, while ``dL/dz = a - y`` is exact.
     dW, db : dict of int to ndarray
         The gradient, in the shapes of W and b.
 
@@ -83,8 +89,8 @@ class Trace:
          1  1
          2  3
     layer 1: identity
-      unit     z     a  g'(z)  delta    db    b  W[:,1]  W[:,2]  dW[:,1]  dW[:,2]
-         1  -0.5  -0.5      1   -0.5  -0.5  0.5       2      -1     -0.5     -1.5
+      unit    b     z     a  dL/da  g'(z)  delta    db  W[:,1]  W[:,2]  dW[:,1]  dW[:,2]
+         1  0.5  -0.5  -0.5   -0.5      1   -0.5  -0.5       2      -1     -0.5     -1.5
     target
       unit  y
          1  0
@@ -99,7 +105,7 @@ class Trace:
     z: dict[int, np.ndarray]
     a: dict[int, np.ndarray]
     slope: dict[int, np.ndarray]
-    dL_da: np.ndarray | None  # noqa: N815
+    dL_da: dict[int, np.ndarray]  # noqa: N815
     delta: dict[int, np.ndarray]
     dW: dict[int, np.ndarray]  # noqa: N815
     db: dict[int, np.ndarray]
@@ -129,15 +135,20 @@ class Trace:
 
     def __str__(self) -> str:
         units = list(self.spec.units)
-        lines = [f"Trace of one row through Network {units}: loss {self.spec.loss!r} = {self.loss:.6g}"]
+        lines = [f"Trace of one row through Network {units}: loss {self.spec.loss!r} = {self.loss:z.6g}"]
         lines += ["layer 0: input", *_table({"a": self.a[0]})]
         for layer, (name, _) in enumerate(self.spec.activations, start=1):
             lines.append(f"layer {layer}: {name}")
-            columns = {"z": self.z[layer], "a": self.a[layer]}
+            columns = {"b": self.b[layer], "z": self.z[layer], "a": self.a[layer]}
+            matrices = {"W": self.W[layer], "dW": self.dW[layer]}
+            if layer in self.dL_da:
+                columns["dL/da"] = self.dL_da[layer]
             if self.slope[layer].shape[1] == 1:
                 columns["g'(z)"] = self.slope[layer]
-            columns |= {"delta": self.delta[layer], "db": self.db[layer], "b": self.b[layer]}
-            lines += _table(columns | {"W": self.W[layer], "dW": self.dW[layer]}, matrices=("W", "dW"))
+            else:
+                matrices = {"da/dz": self.slope[layer]} | matrices
+            columns |= {"delta": self.delta[layer], "db": self.db[layer]}
+            lines += _tables(columns, matrices)
         return "\n".join([*lines, "target", *_table({"y": self.y})])
 
     __repr__ = __str__
@@ -153,12 +164,12 @@ class Factor:
 
 @dataclass(frozen=True)
 class Path:
-    """One way from the loss to a weight.
+    """One way from the loss to a weight or bias.
 
     Attributes
     ----------
     factors : tuple of Factor
-        From the loss to the weight.
+        From the loss to the parameter.
     """
 
     factors: tuple[Factor, ...]
@@ -176,11 +187,11 @@ class Explanation:
     Attributes
     ----------
     layer, i, j : int
-        The weight, from unit j of layer ``layer - 1`` to unit i of `layer`.
+        The weight, from unit j of layer ``layer - 1`` to unit i of `layer`. For j None the bias of unit i.
     paths : tuple of Path
-        Every path from the loss to the weight.
+        Every path from the loss to the parameter. Printed, of many those with the largest products are shown.
     penalty : float
-        What the L2 penalty adds, ``alpha * w``.
+        What the L2 penalty adds: ``alpha * w``, 0 for a bias.
 
     Examples
     --------
@@ -191,13 +202,13 @@ class Explanation:
     6.0
     >>> print(explanation)
     dL/dw[1]_21 = 6, the sum over 1 path
-      dL/dz[2]_1 * dz[2]_1/da[1]_2 * da[1]_2/dz[1]_2 * dz[1]_2/dw[1]_21
-               2 *               3 *               1 *                1 = 6
+      dL/da[2]_1 * da[2]_1/dz[2]_1 * dz[2]_1/da[1]_2 * da[1]_2/dz[1]_2 * dz[1]_2/dw[1]_21
+               2 *               1 *               3 *               1 *                1 = 6
     """
 
     layer: int
     i: int
-    j: int
+    j: int | None
     paths: tuple[Path, ...]
     penalty: float
 
@@ -207,19 +218,26 @@ class Explanation:
         return math.fsum([*(path.product for path in self.paths), self.penalty])
 
     def __str__(self) -> str:
+        name = _parameter(self.layer, self.i, self.j)
         count = "1 path" if len(self.paths) == 1 else f"{len(self.paths)} paths"
         also = " and the L2 penalty" if self.penalty else ""
-        lines = [f"dL/d{_weight(self.layer, self.i, self.j)} = {self.derivative:.4g}, the sum over {count}{also}"]
-        for path in self.paths:
-            cells = [(factor.name, f"{factor.value:.4g}") for factor in path.factors]
+        lines = [f"dL/d{name} = {self.derivative:z.4g}, the sum over {count}{also}"]
+        shown = self.paths
+        if len(shown) > _SHOWN:
+            shown = sorted(shown, key=lambda path: abs(path.product), reverse=True)[: _SHOWN - 1]
+        for path in shown:
+            cells = [(factor.name, f"{factor.value:z.4g}") for factor in path.factors]
             widths = [max(len(name), len(value)) for name, value in cells]
             names, values = (
                 " * ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True))
                 for row in zip(*cells, strict=True)
             )
-            lines += ["  " + names, f"  {values} = {path.product:.4g}"]
+            lines += ["  " + names, f"  {values} = {path.product:z.4g}"]
+        if len(shown) < len(self.paths):
+            rest = math.fsum([path.product for path in self.paths] + [-path.product for path in shown])
+            lines += [f"  {len(self.paths) - len(shown)} more paths of smaller products, together {rest:z.4g}"]
         if self.penalty:
-            lines += [f"  alpha * {_weight(self.layer, self.i, self.j)} = {self.penalty:.4g}"]
+            lines += [f"  alpha * {name} = {self.penalty:z.4g}"]
         return "\n".join(lines)
 
     __repr__ = __str__
@@ -236,16 +254,29 @@ def trace(net: Network, x: Any, y: Any) -> Trace:
     z = {n: row.T for n, row in enumerate(net.preactivations(x), start=1)}
     a = {n: row.T for n, row in enumerate([x.copy(), *net.activations(x)])}
     slope = {n: _slope(spec, n, z[n], a[n]) for n in layers}
-    output = spec.activations[-1][0]
-    dL_da = None if output in spec.loss_entry.canonical else spec.loss_entry.gradient(a[spec.n_layers].T, y, output).T
-
-    delta = {spec.n_layers: a[spec.n_layers] - y.T if dL_da is None else _through(slope[spec.n_layers], dL_da)}
+    delta, dL_da = _at_the_outputs(spec, a[spec.n_layers], y.T, slope[spec.n_layers])
     for n in reversed(layers[:-1]):
-        delta[n] = _through(slope[n], W[n + 1].T @ delta[n + 1])
-    delta = {n: delta[n] for n in layers}
+        dL_da[n] = W[n + 1].T @ delta[n + 1]
+        delta[n] = _through(slope[n], dL_da[n])
+    delta, dL_da = dict(sorted(delta.items())), dict(sorted(dL_da.items()))
     dW = {n: delta[n] @ a[n - 1].T + net.alpha * W[n] for n in layers}
     db = {n: delta[n].copy() for n in layers}
     return Trace(spec, y.T, net.loss(x, y), net.alpha, W, b, z, a, slope, dL_da, delta, dW, db)
+
+
+def _at_the_outputs(
+    spec: NetworkSpec, a: np.ndarray, y: np.ndarray, slope: np.ndarray
+) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
+    """Return dL/dz and dL/da of the outputs, by the layer's number; no dL/da where it does not lead to dL/dz."""
+    last, output = spec.n_layers, spec.activations[-1][0]
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        dL_da = spec.loss_entry.gradient(a.T, y.T, output).T
+        delta = _through(slope, dL_da)
+    if output not in spec.loss_entry.canonical:
+        return {last: delta}, {last: dL_da}
+    exact = a - y
+    rounding = 100 * np.finfo(spec.dtype).eps * (1 + np.abs(y).max())
+    return {last: exact}, {last: dL_da} if np.abs(delta - exact).max() <= rounding else {}
 
 
 def _through(slope: np.ndarray, grad: np.ndarray) -> np.ndarray:
@@ -285,24 +316,29 @@ def _target_row(y: Any, spec: NetworkSpec) -> np.ndarray:
     return targets if targets.ndim == 2 else np.eye(width, dtype=spec.dtype)[targets]
 
 
-def explain(net: Network, x: Any, y: Any, layer: int, i: int, j: int) -> Explanation:
+def explain(net: Network, x: Any, y: Any, layer: int, i: int, j: int | None) -> Explanation:
     """Return what `Network.explain` returns."""
     shape = net.W(layer).shape
     for name, index, width in zip("ij", (i, j), shape, strict=True):
-        if check_count(name, index) > width:
+        if (name, index) != ("j", None) and check_count(name, index) > width:
             raise ValueError(f"{name} must be from 1 to {width}, got {index}: W({layer}) has shape {shape}.")
     traced = trace(net, x, y)
     n_paths = math.prod(traced.spec.units[layer + 1 :])
-    if traced.dL_da is not None and traced.slope[traced.spec.n_layers].shape[1] > 1:
-        n_paths *= traced.spec.units[-1]
+    if traced.spec.n_layers in traced.dL_da:
+        n_paths *= traced.slope[traced.spec.n_layers].shape[1]
     if n_paths > _MAX_PATHS:
-        raise ValueError(f"Expected a network with at most {_MAX_PATHS} paths to the weight, got {n_paths}.")
-    last = Factor(f"dz[{layer}]_{i}/d{_weight(layer, i, j)}", traced.a[layer - 1].item(j - 1))
+        raise ValueError(f"Expected at most {_MAX_PATHS} paths from the loss to the parameter, got {n_paths}.")
+    value, penalty = 1.0, 0.0
+    if j is not None:
+        value, penalty = traced.a[layer - 1].item(j - 1), traced.alpha * traced.W[layer].item(i - 1, j - 1)
+    last = Factor(f"dz[{layer}]_{i}/d{_parameter(layer, i, j)}", value)
     paths = tuple(Path((*factors, last)) for factors in _paths(traced, layer, i))
-    return Explanation(layer, i, j, paths, traced.alpha * traced.W[layer].item(i - 1, j - 1))
+    return Explanation(layer, i, j, paths, penalty)
 
 
-def _weight(layer: int, i: int, j: int) -> str:
+def _parameter(layer: int, i: int, j: int | None) -> str:
+    if j is None:
+        return f"b[{layer}]_{i}"
     # w_123 would be read as any of two weights.
     return f"w[{layer}]_{i}{j}" if i < 10 and j < 10 else f"w[{layer}]_{i},{j}"
 
@@ -310,7 +346,7 @@ def _weight(layer: int, i: int, j: int) -> str:
 def _paths(trace: Trace, layer: int, i: int) -> Iterator[tuple[Factor, ...]]:
     """Yield the factors of each path from the loss to z[layer]_i."""
     last = trace.spec.n_layers
-    if layer == last and trace.dL_da is None:
+    if layer == last and last not in trace.dL_da:
         yield (Factor(f"dL/dz[{layer}]_{i}", trace.delta[last].item(i - 1)),)
         return
     slope = trace.slope[layer]
@@ -319,7 +355,7 @@ def _paths(trace: Trace, layer: int, i: int) -> Iterator[tuple[Factor, ...]]:
         through = slope.item(i - 1) if slope.shape[1] == 1 else slope.item(k - 1, i - 1)
         step = Factor(f"da[{layer}]_{k}/dz[{layer}]_{i}", through)
         if layer == last:
-            yield Factor(f"dL/da[{layer}]_{k}", trace.dL_da.item(k - 1)), step
+            yield Factor(f"dL/da[{layer}]_{k}", trace.dL_da[last].item(k - 1)), step
             continue
         W = trace.W[layer + 1]
         for n in range(1, len(W) + 1):
@@ -335,14 +371,22 @@ def _shown(n: int) -> list[int | None]:
     return [*range(_SHOWN - 2), None, n - 1]
 
 
-def _table(columns: dict[str, np.ndarray], matrices: tuple[str, ...] = ()) -> list[str]:
+def _tables(columns: dict[str, np.ndarray], matrices: dict[str, np.ndarray]) -> list[str]:
+    """Return the lines of one table with a row for each unit, or where that is too wide one for each matrix."""
+    lines = _table(columns | matrices)
+    if len(lines[0]) <= _TABLE_WIDTH:
+        return lines
+    return [line for part in (columns, *({name: matrix} for name, matrix in matrices.items())) for line in _table(part)]
+
+
+def _table(columns: dict[str, np.ndarray]) -> list[str]:
     """Return the lines of a table with a row for each unit; matrices get a column for each of their columns."""
     units = _shown(len(next(iter(columns.values()))))
     cells = [["unit", *("..." if i is None else str(i + 1) for i in units)]]
     for name, array in columns.items():
         for j in _shown(array.shape[1]):
-            head = "..." if j is None else f"{name}[:,{j + 1}]" if name in matrices else name
-            cells.append([head, *("..." if None in (i, j) else f"{array[i, j]:.6g}" for i in units)])
+            head = "..." if j is None else f"{name}[:,{j + 1}]" if name in _MATRICES else name
+            cells.append([head, *("..." if None in (i, j) else f"{array[i, j]:z.6g}" for i in units)])
     widths = [max(map(len, column)) for column in cells]
     rows = zip(*cells, strict=True)
     return ["  " + "  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]

@@ -41,7 +41,8 @@ class TestWorkedExample:
 
     def test_backward(self, worked):
         trace = worked.trace(X, Y)
-        assert trace.dL_da == column(0.741365, -0.217072)
+        assert trace.dL_da[2] == column(0.741365, -0.217072)
+        assert trace.dL_da[1] == column(0.036350, 0.041370)
         assert trace.slope[2] == column(0.186816, 0.175510)
         assert trace.delta[2] == column(0.138499, -0.038098)
         assert trace.dW[2] == pytest.approx(np.array([[0.082167, 0.082668], [-0.022603, -0.022740]]), abs=5e-7)
@@ -96,14 +97,43 @@ def test_the_paths_sum_to_the_gradient(pair, hidden):
     loss, output = pair
     net = Network([2, 3, 2, 2], activation=hidden, output_activation=output, loss=loss, alpha=0.1, random_state=2)
     x, y = row_and_targets(net, np.random.default_rng(1))
-    dW, _ = net.gradients([x], [y])
-    for layer in (1, 2, 3):
-        for i, j in np.ndindex(net.W(layer).shape):
-            explanation = net.explain(x, y, layer, i + 1, j + 1)
-            assert explanation.derivative == pytest.approx(dW[layer - 1][j, i], rel=1e-9, abs=1e-14)
-            through_outputs = (2 if layer < 3 else 1) * (2 if layer < 2 else 1)
-            coupled = ACTIVATIONS[output].jacobian_product is not None and net.trace(x, y).dL_da is not None
-            assert len(explanation.paths) == through_outputs * (2 if coupled else 1)
+    dW, db = net.gradients([x], [y])
+    n_outputs = 2 if ACTIVATIONS[output].jacobian_product is not None else 1
+    for layer, n_paths in [(1, 2 * 2 * n_outputs), (2, 2 * n_outputs), (3, n_outputs)]:
+        for i in range(1, net.units[layer] + 1):
+            for j in [None, *range(1, net.units[layer - 1] + 1)]:
+                expected = db[layer - 1][i - 1] if j is None else dW[layer - 1][j - 1, i - 1]
+                explanation = net.explain(x, y, layer, i, j)
+                assert explanation.derivative == pytest.approx(expected, rel=1e-9, abs=1e-14)
+                assert len(explanation.paths) == n_paths
+                assert all(len(path.factors) == 3 + 2 * (3 - layer) for path in explanation.paths)
+
+
+@pytest.mark.parametrize("values", [[0.5, 1.5], [-3.0, 7.0]])
+def test_softmax_couples_the_paths(values):
+    net = Network.from_weights([[values]], [[0.0, 0.0]], output_activation="softmax", loss="log_loss")
+    p = net.forward([[2.0]])[0]
+    first, second = net.explain([2.0], [0.25, 0.75], 1, 1, 1).paths
+    assert [factor.name for factor in second.factors] == ["dL/da[1]_2", "da[1]_2/dz[1]_1", "dz[1]_1/dw[1]_11"]
+    assert [factor.value for factor in first.factors] == pytest.approx([-0.25 / p[0], p[0] * (1 - p[0]), 2.0])
+    assert [factor.value for factor in second.factors] == pytest.approx([-0.75 / p[1], -p[0] * p[1], 2.0])
+
+
+@pytest.mark.parametrize(("loss", "output"), [("log_loss", "logistic"), ("log_loss", "softmax"), ("poisson", "exp")])
+@pytest.mark.parametrize("w", [-800.0, 800.0])
+def test_outputs_rounded_to_the_end_of_their_range(loss, output, w):
+    # Poisson means are not tried at exp(800).
+    w = -800.0 if loss == "poisson" else w
+    net = Network.from_weights([[[w, -w]]], [[0.0, -800.0]], output_activation=output, loss=loss)
+    if loss == "poisson":
+        net.W(1)[1] = -800.0
+    trace, (dW, _) = net.trace([1.0], [1.0, 0.0]), net.gradients([[1.0]], [[1.0, 0.0]])
+    assert trace.dL_da == {}
+    np.testing.assert_array_equal(trace.dW[1], dW[0].T)
+    (path,) = net.explain([1.0], [1.0, 0.0], 1, 1, 1).paths
+    assert [factor.name for factor in path.factors] == ["dL/dz[1]_1", "dz[1]_1/dw[1]_11"]
+    assert path.product == dW[0][0, 0]
+    assert "dL/da" not in str(trace)
 
 
 def test_vectors_and_targets_in_any_form(worked):
@@ -149,7 +179,9 @@ def test_bad_vectors(worked, x, y, message):
         (0, 1, 1, ValueError, "layer must be"),
         (3, 1, 1, ValueError, "layer must be"),
         (1, 0, 1, ValueError, "i must be at least 1"),
+        (1, 1, 0, ValueError, "j must be at least 1"),
         (1, 1, 3, ValueError, r"j must be from 1 to 2, got 3"),
+        (1, 3, None, ValueError, r"i must be from 1 to 2, got 3"),
         (1, 1.0, 1, TypeError, "i must be an integer"),
     ],
 )
@@ -165,13 +197,21 @@ def test_no_gradient_no_trace():
 
 def test_too_many_paths():
     wide = Network([1, 2, 400, 400, 1], random_state=0)
-    with pytest.raises(ValueError, match="at most 100000 paths to the weight, got 160000"):
+    with pytest.raises(ValueError, match="at most 100000 paths from the loss to the parameter, got 160000"):
         wide.explain([1], 0, 1, 1, 1)
-    assert len(wide.explain([1], 0, 2, 1, 1).paths) == 400
+    explanation = wide.explain([1], 0, 2, 1, 1)
+    lines = str(explanation).splitlines()
+    assert len(explanation.paths) == 400
+    assert len(lines) == 1 + 2 * 7 + 1
+    shown = [float(line.split("=")[1]) for line in lines[2:-1:2]]
+    products = sorted((path.product for path in explanation.paths), key=abs, reverse=True)
+    assert shown == pytest.approx(products[:7], rel=1e-3)
+    assert lines[-1].startswith("  393 more paths of smaller products, together ")
+    assert sum(shown) + float(lines[-1].split()[-1]) == pytest.approx(explanation.derivative, abs=1e-3)
 
 
 def test_wide_layers_leave_out_the_middle():
     lines = str(Network([300, 200, 10], random_state=0).trace(np.ones(300), np.zeros(10))).splitlines()
-    assert len(lines) < 50
-    assert max(map(len, lines)) < 350
-    assert any(line.split()[0] == "200" for line in lines)
+    assert len(lines) < 80
+    assert max(map(len, lines)) <= 120
+    assert sum(line.split()[0] == "200" for line in lines) == 3
