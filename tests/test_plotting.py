@@ -77,9 +77,36 @@ class TestNetworkDisplay:
             output_activation="logistic",
         )
         shown = texts(net.trace([0.05, 0.1], [0.01, 0.99]).plot(precision=4))
-        for number in ("0.05", "z 0.3775", "0.5933", "0.7514", r"$\delta$ 0.1385", "0.45", "0.08217", "b 0.35"):
+        for number in (
+            "0.05",
+            "z 0.3775",
+            "0.5933",
+            "0.7514",
+            r"$\delta$ 0.1385",
+            "0.45",
+            "0.08217",
+            "b 0.35",
+            "y 0.99",
+        ):
             assert number in shown
         assert any("0.2984" in text for text in shown)
+
+    def test_what_is_written_where_no_numbers_fit_the_lines(self):
+        trace = Network([8, 3, 8], random_state=0).trace(np.eye(8)[0], np.eye(8)[0])
+        shown = texts(trace.plot())
+        assert (
+            sum(text.startswith("z ") for text in shown) == sum(text.startswith(r"$\delta$ ") for text in shown) == 11
+        )
+        assert sum(text.startswith("y ") for text in shown) == 8
+        assert not any(text.startswith("b ") for text in shown)
+        assert sum(text.startswith("b ") for text in texts(trace.plot(numbers=True))) == 11
+
+    @pytest.mark.parametrize("units", [[1, 1], [2, 4, 1], [30, 12, 5, 3], [3] * 6])
+    def test_a_size_for_a_page(self, units):
+        bare = NetworkDisplay.from_network(Network(units, random_state=0), numbers=False)
+        assert bare.figure_.get_size_inches()[1] <= 7.5 + 1e-9
+        traced = Network(units, random_state=0).trace(np.ones(units[0]), np.ones(units[-1])).plot()
+        assert traced.figure_.get_size_inches()[1] <= 12
 
     def test_wide_layers_leave_out_the_middle(self):
         display = NetworkDisplay.from_network(Network([50, 3, 20, 1], random_state=0), max_units=6)
@@ -137,9 +164,18 @@ class TestDecisionBoundary:
         display = DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, eps=0.0, grid_resolution=11)
         corners = display.response[[0, -1, 0, -1], [0, 0, -1, -1]]
         assert corners.tolist() == [0, 1, 1, 0]
-        with_line = len(display.ax_.collections)
-        without = DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, threshold=None)
-        assert with_line == len(without.ax_.collections) + 1
+        for again in (display, display.plot(), display.plot(plot_method="pcolormesh")):
+            (line,) = again.line_.get_paths()
+            assert again.line_.axes is again.ax_
+            # Between the corners that are 0 and those that are 1.
+            assert np.ptp(line.vertices, axis=0) == pytest.approx([1, 1], abs=0.11)
+        for threshold in (None, 2.0):
+            assert DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, threshold=threshold).line_ is None
+
+    def test_options_go_to_scikit_learn(self):
+        display = DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, plot_method="pcolormesh", cmap="gray", xlabel="p")
+        assert display.surface_.get_cmap().name == "gray"
+        assert display.ax_.get_xlabel() == "p"
 
     def test_several_outputs(self):
         net = Network([2, 5, 3], output_activation="softmax", loss="log_loss", random_state=0)
@@ -168,9 +204,11 @@ class TestActivationDisplay:
                 ActivationDisplay.from_activation(activation)
             return
         z = np.linspace(-2, 3, 1000)
+        assert activation in ActivationDisplay.from_activation(activation).ax_.get_title()
         display = ActivationDisplay.from_activation(unusual(activation), z=z)
         parameters = ACTIVATIONS[activation].resolve(unusual(activation)[1])
         np.testing.assert_array_equal(display.value, ACTIVATIONS[activation].value(z[np.newaxis], *parameters)[0])
+        assert all(f"{key} = " in display.ax_.get_title() for key in ACTIVATIONS[activation].parameters)
         if ACTIVATIONS[activation].needs is None:
             assert display.derivative is None
             assert len(display.lines_) == 1

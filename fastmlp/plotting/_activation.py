@@ -23,6 +23,7 @@ class ActivationDisplay:
     derivative : ndarray of shape (n,) or None
         None where there is no gradient through the activation (step).
     name : str
+        For the title.
 
     Attributes
     ----------
@@ -79,6 +80,8 @@ class ActivationDisplay:
         derivative = None
         if entry.needs is not None:
             derivative = entry.backward(np.ones_like(row), row, value, parameters)[0]
+        shown = ", ".join(f"{key} = {number:g}" for key, number in zip(entry.parameters, parameters, strict=True))
+        name += f" ({shown})" if shown else ""
         return cls(z=z, value=value[0], derivative=derivative, name=name).plot(ax, **line_options)
 
     def plot(self, ax: Axes | None = None, **line_options: Any) -> ActivationDisplay:

@@ -21,6 +21,13 @@ class DecisionBoundary(DecisionBoundaryDisplay):
 
     ``DecisionBoundary.from_estimator``, ``plot`` and the parameters are scikit-learn's.
 
+    Attributes
+    ----------
+    threshold : float or None
+        Of a network with one output: the value at which `plot` draws a line.
+    line_ : matplotlib ContourSet or None
+        That line; None where there is none.
+
     Examples
     --------
     >>> from fastmlp import Network
@@ -30,6 +37,9 @@ class DecisionBoundary(DecisionBoundaryDisplay):
     >>> display.response.shape, sorted(set(display.response.ravel().tolist()))
     ((200, 200), [0.0, 1.0])
     """
+
+    threshold: float | None = None
+    line_: Any = None
 
     @classmethod
     def from_network(
@@ -52,7 +62,8 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         X : array-like of shape (n, 2)
             Says which part of the plane to draw.
         threshold : float or None, default=0.5
-            A line is drawn where a single output has this value. None: no line.
+            A line is drawn where a single output has this value: 0.5 between two classes as probabilities, 0 for
+            targets -1 and 1. None: no line.
         grid_resolution : int, default=200
             Points along each axis.
         eps : float, default=1.0
@@ -60,7 +71,8 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         ax : matplotlib Axes, optional
             None: axes of a new figure.
         **options
-            Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``.
+            Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``. A single output is drawn with
+            ``cmap="coolwarm"`` unless they say otherwise.
 
         Returns
         -------
@@ -77,14 +89,25 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         X = np.asarray(X, dtype=np.float64)
         if net.units[0] != 2 or X.ndim != 2 or X.shape[1] != 2:
             raise ValueError(f"Expected a network with 2 inputs and X of shape (n, 2), got {net.units[0]}, {X.shape}.")
-        model = _OneOutput(net) if net.units[-1] == 1 else _Classes(net)
-        display = cls.from_estimator(
-            model, X, response_method="predict", grid_resolution=grid_resolution, eps=eps, ax=ax, **options
-        )
-        response = display.response
-        if net.units[-1] == 1 and threshold is not None and response.min() < threshold < response.max():
-            display.ax_.contour(display.xx0, display.xx1, response, levels=[threshold], colors=INK, linewidths=1.5)
+        options |= {"response_method": "predict", "grid_resolution": grid_resolution, "eps": eps, "ax": ax}
+        if net.units[-1] > 1:
+            return cls.from_estimator(_Classes(net), X, **options)
+        display = cls.from_estimator(_OneOutput(net), X, **{"cmap": "coolwarm", "alpha": 0.8, **options})
+        display.threshold = threshold
+        display._draw_line()
         return display
+
+    def plot(self, *args: Any, **options: Any) -> DecisionBoundary:
+        """Draw again, with the parameters of scikit-learn's ``DecisionBoundaryDisplay.plot``."""
+        super().plot(*args, **options)
+        self._draw_line()
+        return self
+
+    def _draw_line(self) -> None:
+        self.line_ = None
+        if self.threshold is not None and self.response.min() < self.threshold < self.response.max():
+            line = {"levels": [self.threshold], "colors": INK, "linewidths": 1.5}
+            self.line_ = self.ax_.contour(self.xx0, self.xx1, self.response, **line)
 
 
 class _Fitted(BaseEstimator):

@@ -16,13 +16,20 @@ if TYPE_CHECKING:
     from fastmlp.trace import Trace
 
 _RADIUS = 0.28
-_ROW = 1.6  # distance between units
+_COLUMN = 2.8  # least distance between layers
+_ROW = {"bare": 0.85, "units": 1.2, "all": 1.6}  # distance between units, by what is written on the diagram
+_INCHES = {"bare": 0.7, "units": 0.85, "all": 0.95}  # on paper, of the same
+_HEIGHT = 7.5  # inches; a diagram without numbers may be drawn smaller to keep to it
 _NUMBERED = 4  # units a layer, up to which the numbers on the lines can be told apart
 _BEHIND_SOURCE = (0.33, 0.2)  # where on a line its number stands, in turn: full layers' lines cross in the middle
+_BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
 
 
 class NetworkDisplay:
-    """A network as a diagram: a column of units for each layer, lines for weights, their width for the magnitude.
+    """A network as a diagram: a column of units for each layer, and a line for each weight.
+
+    A line's width stands for the weight's magnitude (within its layer), its colour for the sign: blue for positive
+    weights, red for negative ones.
 
     Parameters
     ----------
@@ -31,7 +38,7 @@ class NetworkDisplay:
     names : sequence of str or None, default=None
         Activation of each weight layer, for the headings.
     trace : fastmlp.trace.Trace or None, default=None
-        Of one row: then units show z, a and delta, and lines and biases also their derivatives.
+        Of one row: then units show z, a, delta and the target y, and lines and biases also their derivatives.
 
     Attributes
     ----------
@@ -168,28 +175,40 @@ class NetworkDisplay:
             raise ValueError(f"max_units must be at least 3, got {max_units}.")
         widths = [self.coefs[0].shape[0], *(W.shape[1] for W in self.coefs)]
         numbers = max(widths) <= _NUMBERED if numbers is None else numbers
+        written = "all" if numbers else "bare" if self.trace is None else "units"
         rows = min(max(widths), max_units)
+        self._row = _ROW[written]
         # Where there are numbers, steep lines need room for them.
-        self._column = 2.8 + 0.8 * max(0, rows - 2) * numbers
+        self._column = _COLUMN + 0.8 * max(0, rows - 2) if numbers else max(_COLUMN, 0.4 * self._row * rows)
+        right, top = self._column * (len(widths) - 1), self._row * (rows - 1) / 2 + 0.85
         if ax is None:
-            size = (1.15 * (self._column * (len(widths) - 1) + 1.8), 0.95 * (_ROW * rows + 1.5))
+            width, height = right + 2.0, 2 * top + 1.5
+            inches = _INCHES[written] if written != "bare" else min(_INCHES["bare"], _HEIGHT / height)
+            # The headings do not shrink.
+            size = (max(inches * width, 1.3 * len(widths)), inches * height)
             _, ax = import_pyplot().subplots(figsize=size, layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        self._places = [_places(width, max_units) for width in widths]
-        self._format = lambda value: f"{value:.{precision}g}"
+        self._places = [self._heights(width, max_units) for width in widths]
+        self._format = lambda value: f"{value:z.{precision}g}"
         self.lines_ = {key: value for layer in range(1, len(widths)) for key, value in self._weights(layer, numbers)}
         self.units_ = {key: value for layer in range(len(widths)) for key, value in self._units(layer, numbers)}
-        top = _ROW * (rows - 1) / 2 + 0.75
         for layer, width in enumerate(widths):
             name = "input" if layer == 0 else "" if self.names is None else self.names[layer - 1]
             count = f"\n{width} units" if width > max_units else ""
             ax.text(self._column * layer, top, f"layer {layer}\n{name}{count}", ha="center", va="bottom", color=INK)
-        ax.set(xlim=(-0.9, self._column * (len(widths) - 1) + 0.9), ylim=(-top - 0.3, top + 0.85), aspect="equal")
+        ax.set(xlim=(-0.9, right + 0.9 + 0.5 * (self.trace is not None)), ylim=(-top, top + 0.85), aspect="equal")
         ax.set_axis_off()
         if self.trace is not None:
-            loss = f"{self.trace.spec.loss} = {self._format(self.trace.loss)}"
-            ax.text(0.5, 0, f"{loss}; derivatives of it in purple", transform=ax.transAxes, ha="center", color=INK)
+            loss = f"{self.trace.spec.loss} = {self._format(self.trace.loss)}, its derivatives in purple"
+            ax.text(right / 2, -top, loss, ha="center", va="top", color=INK)
         return self
+
+    def _heights(self, width: int, max_units: int) -> dict[int, float]:
+        """Return the heights of the units of a layer that are drawn, the first on top, by their numbers from 1."""
+        shown = range(1, width + 1) if width <= max_units else [*range(1, max_units - 1), width]
+        n_rows = min(width, max_units)
+        rows = [*range(len(shown) - 1), n_rows - 1]
+        return {unit: self._row * ((n_rows - 1) / 2 - row) for unit, row in zip(shown, rows, strict=True)}
 
     def _weights(self, layer: int, numbers: bool) -> list[tuple[tuple[int, int, int], Any]]:
         """Draw the lines into a layer."""
@@ -224,11 +243,7 @@ class NetworkDisplay:
             circle = self.ax_.add_patch(Circle((x, y), _RADIUS, facecolor="white", edgecolor=INK, zorder=2))
             units.append(((layer, i), circle))
             if self.trace is not None:
-                self._small(x, y, self._format(self.trace.a[layer][i - 1, 0]), va="center")
-            if self.trace is not None and layer > 0:
-                z, delta = (self._format(values[layer][i - 1, 0]) for values in (self.trace.z, self.trace.delta))
-                self._small(x, y + _RADIUS + 0.2, f"z {z}", va="bottom")
-                self._small(x, y + _RADIUS + 0.03, f"$\\delta$ {delta}", va="bottom", color=GRADIENT)
+                self._values(layer, i, x, y)
             if numbers and layer > 0:
                 derivative = None if self.trace is None else self.trace.db[layer][i - 1, 0]
                 self._number((x, y - _RADIUS - 0.22), self.intercepts[layer - 1][i - 1], derivative, 0, "b ")
@@ -237,21 +252,22 @@ class NetworkDisplay:
             self.ax_.text(x, (above + below) / 2, "$\\vdots$", ha="center", va="center", fontsize=14, color=INK)
         return units
 
+    def _values(self, layer: int, i: int, x: float, y: float) -> None:
+        """Write what a trace knows of a unit: a inside, z and delta above, and beside an output its target."""
+        trace, options = self.trace, {"fontsize": 8, "zorder": 3}
+        self.ax_.text(x, y, self._format(trace.a[layer][i - 1, 0]), ha="center", va="center", color=INK, **options)
+        if layer > 0:
+            z, delta = (self._format(values[layer][i - 1, 0]) for values in (trace.z, trace.delta))
+            above = {"ha": "center", "va": "bottom", "bbox": _BOX, **options}
+            self.ax_.text(x, y + _RADIUS + 0.2, f"z {z}", color=INK, **above)
+            self.ax_.text(x, y + _RADIUS + 0.03, f"$\\delta$ {delta}", color=GRADIENT, **above)
+        if layer == trace.spec.n_layers:
+            target = f"y {self._format(trace.y[i - 1, 0])}"
+            self.ax_.text(x + _RADIUS + 0.12, y, target, ha="left", va="center", color=INK, **options)
+
     def _number(self, place: Any, value: float, derivative: float | None, angle: float, prefix: str = "") -> None:
         """Write a parameter along its line, and below it its derivative."""
-        box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
-        options = {"rotation": angle, "rotation_mode": "anchor", "ha": "center", "fontsize": 8, "bbox": box}
+        options = {"rotation": angle, "rotation_mode": "anchor", "ha": "center", "fontsize": 8, "bbox": _BOX}
         self.ax_.text(*place, prefix + self._format(value), va="bottom", color=INK, **options)
         if derivative is not None:
             self.ax_.text(*place, self._format(derivative), va="top", color=GRADIENT, **options)
-
-    def _small(self, x: float, y: float, text: str, *, va: str, color: str = INK) -> None:
-        self.ax_.text(x, y, text, ha="center", va=va, fontsize=8, color=color, zorder=3)
-
-
-def _places(width: int, max_units: int) -> dict[int, float]:
-    """Return the heights of the units of a layer that are drawn, the first on top, by their numbers from 1."""
-    shown = range(1, width + 1) if width <= max_units else [*range(1, max_units - 1), width]
-    n_rows = min(width, max_units)
-    rows = [*range(len(shown) - 1), n_rows - 1]
-    return {unit: _ROW * ((n_rows - 1) / 2 - row) for unit, row in zip(shown, rows, strict=True)}
