@@ -19,10 +19,11 @@ NAMES = {
     "jax": "JAX",
     "onnxruntime": "ONNX Runtime",
 }
-TOLERANCE = {"f32": 1e-3, "f64": 1e-6}
+TOLERANCE = {"f32": 3e-3, "f64": 1e-6}
 """Relative differences of the losses at which the same work is in doubt.
 
-PyTorch adds Adam's epsilon elsewhere than scikit-learn, which moves the weights of inputs that are always zero.
+Rounding errors in float32 grow fast in three layers of relu: there scikit-learn on OpenBLAS's AVX-512 kernels is 6e-4
+away from itself on the others.
 """
 
 
