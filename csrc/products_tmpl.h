@@ -13,41 +13,59 @@ typedef struct K(tile) {
     int accumulate;
 } K(tile);
 
+/* Keeps the compiler from seeing where a pointer comes from. */
+#if defined(__GNUC__)
+#define FM_FORGET(p) __asm__("" : "+r"(p))
+#else
+#define FM_FORGET(p) ((void)(p))
+#endif
+
 /* transposed: a is (depth, rows), else (rows, depth). With literal arguments the loops unroll and acc is registers. */
 FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const K(tile) * t)
 {
-    const REAL *a = t->a, *b = t->b;
-    const int64_t lda = t->lda, ldb = t->ldb;
+    const REAL *b = t->b;
+    const int64_t lda = t->lda, ldb = t->ldb, depth = t->depth;
     const V(mask) last = t->last;
-    V(t) acc[FM_TILE_ROWS][FM_ROW_VECTORS];
+    /* a, four rows apart. Compilers that know how the pointers hang together keep an offset for every row instead, and
+     * run out of registers. */
+    const REAL *a[FM_TALL_ROWS / 4];
+#pragma GCC unroll 4
+    for (int g = 0; g < (rows + 3) / 4; g++) {
+        a[g] = t->a + 4 * g * (transposed ? 1 : lda);
+        if (!transposed)
+            FM_FORGET(a[g]);
+    }
+    V(t) acc[FM_TALL_ROWS][FM_ROW_VECTORS];
 #pragma GCC unroll 8
     for (int j = 0; j < vectors; j++) {
         V(t) init = V(zero)();
         if (t->bias)
             init = j == vectors - 1 ? V(load_first)(t->bias + j * V(width), last) : V(load)(t->bias + j * V(width));
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++)
             acc[i][j] = init;
     }
-    for (int64_t k = 0; k < t->depth; k++) {
+    for (int64_t k = 0; k < depth; k++) {
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
             row[j] = j == vectors - 1 ? V(load_first)(b + j * V(width), last) : V(load)(b + j * V(width));
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
-            const V(t) x = V(set1)(transposed ? a[i] : a[i * lda]);
+            const V(t) x = V(set1)(a[i / 4][i % 4 * (transposed ? 1 : lda)]);
 #pragma GCC unroll 8
             for (int j = 0; j < vectors; j++)
                 acc[i][j] = V(fma)(x, row[j], acc[i][j]);
         }
-        a += transposed ? lda : 1;
+#pragma GCC unroll 4
+        for (int g = 0; g < (rows + 3) / 4; g++)
+            a[g] += transposed ? lda : 1;
         b += ldb;
     }
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++, c += ldc)
 #pragma GCC unroll 8
             for (int j = 0; j < vectors; j++) {
@@ -56,7 +74,7 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
                 V(store_first)(place, m, V(add)(V(load_first)(place, m), acc[i][j]));
             }
     } else {
-#pragma GCC unroll 8
+#pragma GCC unroll 16
         for (int i = 0; i < rows; i++, c += ldc)
 #pragma GCC unroll 8
             for (int j = 0; j < vectors; j++)
@@ -71,33 +89,41 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) { K(run_tile)(rows, vectors, transposed, t); }
 #define FM_TILE_WIDTHS(rows, kind, transposed) \
     FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed) FM_TILE(rows, 3, kind, transposed)
+#define FM_HEIGHTS_4(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define FM_HEIGHTS_5_8(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define FM_HEIGHTS_9_12(X, ...) X(9, __VA_ARGS__) X(10, __VA_ARGS__) X(11, __VA_ARGS__) X(12, __VA_ARGS__)
+#define FM_HEIGHTS_13_16(X, ...) X(13, __VA_ARGS__) X(14, __VA_ARGS__) X(15, __VA_ARGS__) X(16, __VA_ARGS__)
 #if FM_TILE_ROWS == 8
-#define FM_TILE_HEIGHTS(X, ...) \
-    X(1, __VA_ARGS__)           \
-    X(2, __VA_ARGS__)           \
-    X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define FM_TILE_HEIGHTS(X, ...) FM_HEIGHTS_4(X, __VA_ARGS__) FM_HEIGHTS_5_8(X, __VA_ARGS__)
+#define FM_TALLER_HEIGHTS(X, ...) FM_HEIGHTS_9_12(X, __VA_ARGS__) FM_HEIGHTS_13_16(X, __VA_ARGS__)
 #else
-#define FM_TILE_HEIGHTS(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define FM_TILE_HEIGHTS(X, ...) FM_HEIGHTS_4(X, __VA_ARGS__)
+#define FM_TALLER_HEIGHTS(X, ...) FM_HEIGHTS_5_8(X, __VA_ARGS__) FM_HEIGHTS_9_12(X, __VA_ARGS__)
 #endif
 #define FM_ROW_WIDTHS(kind, transposed) \
     FM_TILE(1, 4, kind, transposed)     \
     FM_TILE(1, 5, kind, transposed)     \
     FM_TILE(1, 6, kind, transposed) FM_TILE(1, 7, kind, transposed) FM_TILE(1, 8, kind, transposed)
 
+#define FM_TALL_TILE(rows, kind, transposed) FM_TILE(rows, 1, kind, transposed)
+
 FM_TILE_HEIGHTS(FM_TILE_WIDTHS, plain, 0)
+FM_TALLER_HEIGHTS(FM_TALL_TILE, plain, 0)
 FM_ROW_WIDTHS(plain, 0)
 FM_TILE_HEIGHTS(FM_TILE_WIDTHS, transposed, 1)
+FM_TALLER_HEIGHTS(FM_TALL_TILE, transposed, 1)
 FM_ROW_WIDTHS(transposed, 1)
 
 typedef void (*K(tile_function))(const K(tile) *);
 
 #define FM_TILE_ENTRY(rows, kind) \
     {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2), K(tile_##kind##_##rows##_3)},
+#define FM_TALL_ENTRY(rows, kind) {NULL, K(tile_##kind##_##rows##_1)},
 /* Indexed by the numbers of rows and vectors. */
-static const K(tile_function)
-    K(plain_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, plain)};
-static const K(tile_function)
-    K(transposed_tiles)[FM_TILE_ROWS + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, transposed)};
+static const K(tile_function) K(plain_tiles)[FM_TALL_ROWS + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, plain) FM_TALLER_HEIGHTS(FM_TALL_ENTRY, plain)};
+static const K(tile_function) K(transposed_tiles)[FM_TALL_ROWS + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, transposed) FM_TALLER_HEIGHTS(FM_TALL_ENTRY, transposed)};
 #define FM_ROW_ENTRIES(kind) \
     {NULL,                   \
      K(tile_##kind##_1_1),   \
@@ -114,18 +140,26 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 #undef FM_TILE
 #undef FM_TILE_WIDTHS
 #undef FM_TILE_HEIGHTS
+#undef FM_TALLER_HEIGHTS
+#undef FM_HEIGHTS_4
+#undef FM_HEIGHTS_5_8
+#undef FM_HEIGHTS_9_12
+#undef FM_HEIGHTS_13_16
+#undef FM_TALL_TILE
+#undef FM_TALL_ENTRY
 #undef FM_ROW_WIDTHS
 #undef FM_TILE_ENTRY
 #undef FM_ROW_ENTRIES
 
-/* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks of at most FM_TILE_ROWS,
- * both split evenly rather than with a ragged rest. t: everything of the product but the place of the tile. */
+/* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks of at most FM_TILE_ROWS, or
+ * FM_TALL_ROWS where one vector holds all columns; both split evenly rather than with a ragged rest. t: everything of the product but the place of the tile. */
 static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) t)
 {
     if (m <= 0 || n <= 0)
         return;
     const int64_t vectors = (n + V(width) - 1) / V(width), widest = m == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
-    const int64_t panels = (vectors + widest - 1) / widest, blocks = (m + FM_TILE_ROWS - 1) / FM_TILE_ROWS;
+    const int64_t highest = vectors == 1 ? FM_TALL_ROWS : FM_TILE_ROWS;
+    const int64_t panels = (vectors + widest - 1) / widest, blocks = (m + highest - 1) / highest;
     const int64_t wide = vectors / panels, wider = vectors % panels, high = m / blocks, higher = m % blocks;
     const REAL *a = t.a;
     REAL *c = t.c;
@@ -351,4 +385,5 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
         }
 }
 
+#undef FM_FORGET
 #undef FM_ROW_VECTORS

@@ -11,6 +11,7 @@
 
 #define FM_TILE_ROWS 4
 #define FM_TILE_VECTORS 3
+#define FM_TALL_ROWS 12
 
 /* float */
 
