@@ -134,17 +134,44 @@ static void K(add)(int64_t n, const void *x_, void *y_)
     }
 }
 
+/* s[l] += x[l]^2 for the 16 virtual lanes; those that a mask leaves out hold 0, which changes no sum. */
+FM_INLINE void K(add_squares)(const V(t) * x, vd_t *s)
+{
+#pragma GCC unroll 16
+    for (int v = 0; v < K(lane_vectors); v++) {
+        vd_t wide[V(width) / vd_width];
+        V(widen)(x[v], wide);
+#pragma GCC unroll 2
+        for (int k = 0; k < V(width) / vd_width; k++) {
+            vd_t *sum = s + v * (V(width) / vd_width) + k;
+            *sum = vd_fma(wide[k], wide[k], *sum);
+        }
+    }
+}
+
 static double K(sum_squares)(int64_t n, const void *w_)
 {
     const REAL *w = w_;
-    double s[FM_LANES] = {0};
+    vd_t s[FM_LANES / vd_width];
+    V(t) x[K(lane_vectors)];
+    for (int v = 0; v < FM_LANES / vd_width; v++)
+        s[v] = vd_zero();
     int64_t i = 0;
-    for (; i + FM_LANES <= n; i += FM_LANES)
-        for (int l = 0; l < FM_LANES; l++)
-            s[l] = vd_fma1((double)w[i + l], (double)w[i + l], s[l]);
-    for (int l = 0; i + l < n; l++)
-        s[l] = vd_fma1((double)w[i + l], (double)w[i + l], s[l]);
-    return fm_sum_lanes(s);
+    for (; i + FM_LANES <= n; i += FM_LANES) {
+#pragma GCC unroll 16
+        for (int v = 0; v < K(lane_vectors); v++)
+            x[v] = V(load)(w + i + v * V(width));
+        K(add_squares)(x, s);
+    }
+    if (i < n) {
+#pragma GCC unroll 16
+        for (int v = 0; v < K(lane_vectors); v++) {
+            const int64_t left = n - i - v * V(width);
+            x[v] = left > 0 ? V(load_first)(w + i + v * V(width), V(first)(left)) : V(zero)();
+        }
+        K(add_squares)(x, s);
+    }
+    return vd_reduce16(s);
 }
 
 /* x - x is 0 for finite numbers and NaN for all others. */

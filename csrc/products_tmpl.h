@@ -159,6 +159,13 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) t)
         return;
     const int64_t vectors = (n + V(width) - 1) / V(width), widest = m == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
     const int64_t highest = vectors == 1 ? FM_TALL_ROWS : FM_TILE_ROWS;
+    const K(tile_function)(*const functions)[FM_TILE_VECTORS + 1] = transposed ? K(transposed_tiles) : K(plain_tiles);
+    const K(tile_function) *const rows = transposed ? K(transposed_rows) : K(plain_rows);
+    if (vectors <= widest && m <= highest) { /* the divisions below take longer than a small tile */
+        t.last = V(first)(n - (vectors - 1) * V(width));
+        (m == 1 ? rows[vectors] : functions[m][vectors])(&t);
+        return;
+    }
     const int64_t panels = (vectors + widest - 1) / widest, blocks = (m + highest - 1) / highest;
     const int64_t wide = vectors / panels, wider = vectors % panels, high = m / blocks, higher = m % blocks;
     const REAL *a = t.a;
@@ -170,10 +177,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) t)
         t.c = c + column;
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher);
-            if (m == 1)
-                (transposed ? K(transposed_rows) : K(plain_rows))[w](&t);
-            else
-                (transposed ? K(transposed_tiles) : K(plain_tiles))[h][w](&t);
+            (m == 1 ? rows[w] : functions[h][w])(&t);
             t.a += h * (transposed ? 1 : t.lda);
             t.c += h * t.ldc;
         }
