@@ -68,16 +68,19 @@ typedef struct forward_job {
     char *out;
     void *const *z, *const *a;
     int64_t blocks, piece; /* of all rows, and taken at a time */
-    fm_counter next;
+    int check;
+    fm_counter next, not_finite; /* blocks */
 } forward_job;
 
-static void forward_block(const forward_job *job, const fm_context *c, int64_t first)
+static void forward_block(forward_job *job, const fm_context *c, int64_t first)
 {
     const int64_t last = c->n_layers - 1;
     fm_block b = {.x = job->x, .first = first, .rows = smaller(c->rows, job->x->n_rows - first)};
     fm_block_input(c, &b);
     const char *in = b.dense;
     int64_t ld = b.ld;
+    if (job->check && !c->kernels->finite(b.rows * ld, in))
+        fm_pool_next(&job->not_finite);
     for (int64_t l = 0; l <= last; l++) {
         const int64_t width = c->layers[l].fan_out, place = first * width * c->real;
         char *result = l == last ? job->out + place : job->a ? (char *)job->a[l] + place : c->delta[l % 2];
@@ -98,13 +101,15 @@ static void forward_blocks(void *argument, int thread)
             forward_block(job, c, i * c->rows);
 }
 
-void fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
-                     void *const *a)
+int fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
+                    void *const *a, int check)
 {
     forward_job job = {.crew = crew, .params = params, .x = x, .out = out, .z = z, .a = a};
     job.blocks = divide_up(x->n_rows, crew->contexts[0].rows);
     job.piece = crew->n == 1 ? job.blocks : divide_up(job.blocks, FORWARD_PIECES * crew->n);
+    job.check = check;
     fm_pool_run((int)smaller(crew->n, job.blocks), forward_blocks, &job);
+    return fm_pool_next(&job.not_finite) == 0;
 }
 
 /* Slices of the coefs. */

@@ -38,9 +38,10 @@ typedef struct fm_batch {
 int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, int64_t block_rows, int n, char *base);
 int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows, int planned, int n, char *base);
 
-/* Outputs of all rows; z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. */
-void fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
-                     void *const *a);
+/* Outputs of all rows; z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check: whether
+ * they are finite is returned, for contiguous rows of the network's type; else 1. */
+int fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
+                    void *const *a, int check);
 
 /* Run one block of the batch, or as many as are taken at once, from `row` on: add to *loss and *weight, and to grad,
  * unless that is NULL; at row 0 grad is written. Returns the rows done; *work: in flops. */

@@ -133,7 +133,7 @@ int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads
 }
 
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
-               int n_threads, void *workspace, int64_t size)
+               int check_finite, int n_threads, void *workspace, int64_t size)
 {
     _Alignas(64) char stack[STACK_WORKSPACE];
     if (fm_check_network(net) != FM_OK || bad_threads(n_threads))
@@ -148,10 +148,10 @@ int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void
     fm_crew crew;
     fm_crew_for_forward(&crew, net, forward_purpose(net, x->x_dtype), forward_rows(net, x->n_rows), n ? n : 1,
                         needed ? workspace : stack);
-    fm_crew_forward(&crew, params, x, out, z, a);
+    const int finite = fm_crew_forward(&crew, params, x, out, z, a, check_finite);
     if (n)
         fm_pool_leave(n);
-    return FM_OK;
+    return finite ? FM_OK : FM_NOT_FINITE;
 }
 
 int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, const fm_targets *y, fm_pass *pass,

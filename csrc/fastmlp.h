@@ -126,9 +126,11 @@ int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, i
 int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads);
 int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads);
 
-/* out (n_rows, n_outputs). z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. */
+/* out (n_rows, n_outputs). z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check_finite:
+ * refuse rows that are not finite, with FM_NOT_FINITE (what out holds then is not defined): contiguous ones of the
+ * network's type only. */
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
-               int n_threads, void *workspace, int64_t size);
+               int check_finite, int n_threads, void *workspace, int64_t size);
 
 /* Predictions for dense rows x (n, units[0]) of the network's type: 1 to few_rows of them, or any number. */
 int fm_bind(fm_binding *binding);

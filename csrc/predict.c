@@ -1,14 +1,16 @@
 #include "dispatch.h"
 #include "network.h"
+#include "pool.h"
 
 /* For calls that need no more: the layers of a few rows, and the outputs that codes are read off. */
 enum { STACK_WORKSPACE = 16384, STACK_OUTPUTS = 4096, MOST_FEW_ROWS = 64 };
 
-static int64_t output_bytes(const fm_network *net, int64_t rows)
+static int64_t row_bytes(const fm_network *net)
 {
-    const int64_t real = net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
-    return (rows * net->units[net->n_layers] * real + 63) / 64 * 64;
+    return net->units[net->n_layers] * (int64_t)(net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double));
 }
+
+static int64_t output_bytes(const fm_network *net, int64_t rows) { return (rows * row_bytes(net) + 63) / 64 * 64; }
 
 int fm_bind(fm_binding *b)
 {
@@ -105,19 +107,40 @@ int64_t fm_predict_workspace(const fm_binding *b, int64_t rows, int n_threads)
            (b->form == FM_CODES ? output_bytes(b->net, rows) : 0);
 }
 
+typedef struct finish_job {
+    const fm_binding *binding;
+    int64_t n;
+    int parts;
+    const char *outputs;
+    int64_t *codes;
+} finish_job;
+
+static void finish_part(void *argument, int part)
+{
+    const finish_job *job = argument;
+    const fm_binding *b = job->binding;
+    const int64_t first = job->n * part / job->parts, end = job->n * (part + 1) / job->parts;
+    finish(b, end - first, job->outputs + first * row_bytes(b->net), job->codes + first);
+}
+
 int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
                     int64_t size)
 {
     const int64_t scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
     if (scratch > size)
         return FM_SMALL_WORKSPACE;
-    if (refused(b, n, x))
-        return FM_NOT_FINITE;
     void *outputs = scratch ? workspace : out;
     const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
-    const int status = fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, n_threads, (char *)workspace + scratch,
-                                  size - scratch);
-    if (status == FM_OK)
+    const int status = fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, b->check_finite, n_threads,
+                                  (char *)workspace + scratch, size - scratch);
+    if (status != FM_OK)
+        return status;
+    if (b->form == FM_CODES) {
+        finish_job job = {.binding = b, .n = n, .parts = fm_pool_enter(n_threads), .outputs = outputs, .codes = out};
+        fm_pool_run(job.parts, finish_part, &job);
+        fm_pool_leave(job.parts);
+    } else {
         finish(b, n, outputs, out);
-    return status;
+    }
+    return FM_OK;
 }

@@ -176,6 +176,8 @@ def test_bits_of_estimators(solver):
         clf.fit(X, y)
         reg.fit(X, y)
         results.append([clf._present_weights().vector, clf.predict_proba(X), reg.predict(X)])
+        # The second time they go the short way.
+        results[-1] += [clf.predict_proba(X), clf.predict(X), reg.predict(X), clf.predictor("predict")(X)]
     for other in results[1:]:
         assert_same_bits(results[0], other)
 
@@ -255,6 +257,7 @@ def test_every_method_uses_the_number(asked):
     clf = MLPClassifier((5,), max_iter=1, early_stopping=True, n_threads=3, backend="c")
     lbfgs = MLPClassifier((5,), max_iter=1, solver="lbfgs", n_threads=3, backend="c")
     calls += [lambda: clf.fit(X, y), lambda: clf.predict(X), lambda: lbfgs.fit(X, y)]
+    calls += [lambda: clf.predict_proba(X), lambda: clf.predictor()(X), lambda: net.predictor()(X.astype(net.dtype))]
     for call in calls:
         call()
     assert len(asked) >= len(calls)
@@ -289,7 +292,7 @@ def test_the_work_decides_where_nothing_is_asked_for(asked, monkeypatch):
 def test_numbers_that_c_does_not_take(make_problem, monkeypatch):
     problem = make_problem((3, 2), "tanh", ("squared_error", "identity"), np.dtype("float64"))
     for n in (0, -3, _threads.MOST + 1):
-        monkeypatch.setattr(c, "threads", lambda asked, n=n: Threads(n, True))
+        monkeypatch.setattr(c, "threads", lambda _, n=n: Threads(n, True))
         for run in (
             lambda: get_backend("c").forward(problem.spec, problem.params, problem.data.X),
             lambda: get_backend("c").loss(problem.spec, problem.params, problem.data, 0.0),

@@ -268,7 +268,7 @@ def _forward(
         place, *layers = (array + first * width * itemsize for array, width in zip(arrays, widths, strict=True))
         half = len(layers) // 2
         before, after = (ffi.new("void *[]", part) if part else ffi.NULL for part in (layers[:half], layers[half:]))
-        status = lib.fm_forward(network.struct, weights, block, place, before, after, n_threads, *workspace)
+        status = lib.fm_forward(network.struct, weights, block, place, before, after, False, n_threads, *workspace)
         _check(status, spec)
 
 
