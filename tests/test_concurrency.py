@@ -3,6 +3,7 @@
 import itertools
 import sys
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -176,3 +177,94 @@ def test_the_interpreter_is_free_while_c_trains(make_problem):
         turns += 1
     thread.join()
     assert turns > 10
+
+
+def estimator_of(seed, dtype, n_rows=400):
+    """Return an estimator and rows of its own, from its number."""
+    estimators = pytest.importorskip("fastmlp.estimators")
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n_rows, 6)).astype(dtype)
+    options = {"hidden_layer_sizes": (5 + seed,), "solver": ("sgd", "adam")[seed % 2], "random_state": seed}
+    options |= {"max_iter": 5, "tol": 0.0, "n_iter_no_change": np.inf, "backend": "c"}
+    if seed % 3 == 0:
+        return estimators.MLPRegressor(**options), X, X.sum(axis=1)
+    return estimators.MLPClassifier(**options), X, rng.integers(0, 2 + seed % 3, n_rows)
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_estimators_fitted_at_once(dtype):
+    def fit(seed):
+        estimator, X, y = estimator_of(seed, dtype)
+        estimator.fit(X, y)
+        return [*estimator.coefs_, *estimator.intercepts_, estimator.loss_curve_, estimator.predict(X)]
+
+    jobs = [lambda seed=seed: fit(seed) for seed in range(N_THREADS)]
+    assert_same_bits(at_once(jobs), [job() for job in jobs])
+
+
+@pytest.mark.filterwarnings("ignore:Stochastic Optimizer")
+def test_one_estimator_many_readers(dtype):
+    # Nobody has predicted before the threads start: they bind the estimator while others look at it.
+    for seed in range(6):
+        estimator, X, y = estimator_of(seed, dtype)
+        estimator.fit(X, y)
+        methods = ["predict", "score"] if seed % 3 == 0 else ["predict", "predict_proba", "predict_log_proba", "score"]
+
+        def read(first, estimator=estimator, X=X, y=y, methods=methods):
+            results = []
+            for method, n in itertools.islice(zip(itertools.cycle(methods), itertools.cycle((1, 5, 300))), 120):
+                rows = slice(first, first + n)
+                arguments = (X[rows], y[rows]) if method == "score" else (X[rows],)
+                if n == 5:
+                    arguments = (X[rows].tolist(), *arguments[1:])  # the long way
+                results.append(getattr(estimator, method)(*arguments))
+            return results
+
+        jobs = [lambda first=first, read=read: read(first) for first in range(N_THREADS)]
+        assert_same_bits(at_once(jobs), [job() for job in jobs])
+
+
+def test_separate_estimators_predicting_and_training(dtype):
+    """A shorter form of benchmarks/soak.py."""
+
+    def use(seed, n_calls):
+        estimator, X, y = estimator_of(seed, dtype)
+        order, results = np.random.default_rng(seed), []
+        more = {} if seed % 3 == 0 else {"classes": np.unique(y)}
+        for _ in range(n_calls):
+            first, n = order.integers(300), order.choice([1, 2, 32])
+            rows = slice(first, first + n)
+            estimator.partial_fit(X[rows], y[rows], **more)
+            if estimator.t_ == n:
+                predictor = estimator.predictor()
+            results += [estimator.predict(X[rows]), predictor(X[rows])]
+        return [*results, *estimator.coefs_, *estimator.intercepts_, estimator.loss_curve_]
+
+    jobs = [lambda seed=seed: use(seed, 200) for seed in range(N_THREADS)]
+    assert_same_bits(at_once(jobs), [job() for job in jobs])
+
+
+def test_calls_leave_no_memory_behind(dtype):
+    estimator, X, y = estimator_of(1, dtype)
+    estimator.partial_fit(X, y, classes=np.unique(y))
+    predictor = estimator.predictor()
+
+    def use():
+        for i in range(500):
+            estimator.partial_fit(X[i % 9 : 32], y[i % 9 : 32])
+            for n in (1, 300):
+                estimator.predict_proba(X[:n])
+                estimator.predict(X[:n])
+                predictor(X[:n])
+            estimator.score(X, y)
+        del estimator.loss_curve_[:]
+
+    use()
+    tracemalloc.start()
+    try:
+        use()
+        before = tracemalloc.get_traced_memory()[0]
+        use()
+        assert tracemalloc.get_traced_memory()[0] - before < 10_000
+    finally:
+        tracemalloc.stop()

@@ -19,7 +19,7 @@ from _fastmlp_c import ffi, lib
 from fastmlp import __version__
 from fastmlp._threads import get_limit, register_with_threadpoolctl, threads
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
-from fastmlp.layout import aligned_zeros
+from fastmlp.layout import ALIGNMENT, aligned_zeros
 from fastmlp.losses import LOSSES
 from fastmlp.spec import NetworkSpec
 
@@ -321,13 +321,15 @@ class Binding:
         """Predict n rows in pieces of bounded work and memory; return a status."""
         step = min(n, self._rows_per_call)
         n_threads = _n_threads(lib.fm_forward_threads, self._network, None, step, n_threads)
-        workspace = _workspace(lib.fm_predict_workspace(self.struct, step, n_threads))
+        size = lib.fm_predict_workspace(self.struct, step, n_threads)
+        scratch = ffi.from_buffer(np.empty(size + ALIGNMENT, np.uint8))
+        workspace = scratch + -int(ffi.cast("uintptr_t", scratch)) % ALIGNMENT
         x_bytes = self.width * self.dtype.itemsize
         out_bytes = math.prod(self.shape) * self.out_dtype.itemsize
         for first in range(0, n, step):
             rows = min(step, n - first)
             status = lib.fm_predict_many(
-                self.struct, rows, x + first * x_bytes, out + first * out_bytes, n_threads, *workspace
+                self.struct, rows, x + first * x_bytes, out + first * out_bytes, n_threads, workspace, size
             )
             if status != lib.FM_OK:
                 return status
