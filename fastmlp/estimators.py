@@ -123,7 +123,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Activation of the output layer.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Names of the columns, where X had names that are all strings.
 
     See Also
@@ -561,7 +561,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Activation of the output layer.
     n_features_in_ : int
         Columns of X.
-    feature_names_in_ : ndarray of str of shape (n_features_in_,)
+    feature_names_in_ : ndarray of str of shape (n_features,)
         Names of the columns, where X had names that are all strings.
 
     See Also
