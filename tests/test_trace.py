@@ -71,26 +71,25 @@ class TestWorkedExample:
         assert max(map(len, text.splitlines())) < 120
 
 
-def test_a_trace_is_the_gradient(backend, dtype, hidden, pair, unusual):
-    loss, output = pair
-    net = Network(
-        [4, 3, 5, 2],
-        activation=unusual(hidden),
-        output_activation=unusual(output),
-        loss=loss,
-        alpha=0.3,
-        dtype=dtype,
-        random_state=1,
-        backend=backend.name,
-    )
+def assert_gradient(net):
     x, y = row_and_targets(net, np.random.default_rng(0))
     trace = net.trace(x, y)
-    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    tolerance = 1e-12 if net.dtype == np.float64 else 1e-5
     for layer, (dW, db) in enumerate(zip(*net.gradients([x], [y]), strict=True), start=1):
-        assert trace.dW[layer].dtype == trace.z[layer].dtype == trace.delta[layer].dtype == dtype
+        assert trace.dW[layer].dtype == trace.z[layer].dtype == trace.delta[layer].dtype == net.dtype
         np.testing.assert_allclose(trace.dW[layer], dW.T, rtol=tolerance, atol=tolerance)
         np.testing.assert_allclose(trace.db[layer][:, 0], db, rtol=tolerance, atol=tolerance)
     assert trace.loss == net.loss([x], [y])
+
+
+def test_a_trace_is_the_gradient(dtype, hidden, pair, unusual):
+    loss, output = pair
+    functions = {"activation": unusual(hidden), "output_activation": unusual(output), "loss": loss}
+    assert_gradient(Network([4, 3, 5, 2], alpha=0.3, dtype=dtype, random_state=1, backend="numpy", **functions))
+
+
+def test_a_trace_is_the_gradient_of_every_backend(backend, dtype):
+    assert_gradient(Network([4, 3, 5, 2], alpha=0.3, dtype=dtype, random_state=1, backend=backend.name))
 
 
 def test_the_paths_sum_to_the_gradient(pair, hidden):
