@@ -83,7 +83,8 @@ class BuildExtension(build_ext):
             print(
                 f"{error}\n"
                 "WARNING: fastmlp is being installed WITHOUT its C kernels, which could not be built. It will run on "
-                "NumPy, correctly but slowly. With a C compiler (gcc or clang), install it again.",
+                "Numba where that is installed (the extra 'numba'), else on NumPy, correctly but slowly. With a C "
+                "compiler (gcc or clang), install it again.",
                 file=sys.stderr,
             )
         finally:

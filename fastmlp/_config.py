@@ -15,7 +15,7 @@ def config_context(*, backend: str | None = None, n_threads: int | None = None) 
 
     Parameters
     ----------
-    backend : {"auto", "c", "numpy"} or None, default=None
+    backend : {"auto", "c", "numba", "numpy"} or None, default=None
         The backend of everything that was given ``backend="auto"``. It wins over the environment variable
         ``FASTMLP_BACKEND``; "auto" stands for the fastest there is; None changes nothing.
     n_threads : int or None, default=None

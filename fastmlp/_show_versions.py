@@ -5,9 +5,10 @@ from __future__ import annotations
 import platform
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 
 from fastmlp import __version__
-from fastmlp.backends import available_backends, get_backend
+from fastmlp.backends import get_backend
 
 
 def show_versions() -> None:
@@ -23,9 +24,10 @@ def show_versions() -> None:
     """
     backend = get_backend()
     rows = [("fastmlp", __version__), ("Python", sys.version.split()[0]), ("machine", platform.machine())]
-    rows += [(package, _installed(package)) for package in ("numpy", "cffi", "scipy", "scikit-learn")]
+    rows += [(package, _installed(package)) for package in ("numpy", "cffi", "numba", "scipy", "scikit-learn")]
     rows += [
-        ("backend", f"{backend.name} (available: {', '.join(available_backends())})"),
+        ("C extension", "found" if find_spec("_fastmlp_c") else "missing"),
+        ("backend", backend.name),
         ("ISA", backend.isa),
         ("threads", str(backend.n_threads)),
     ]

@@ -82,7 +82,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Training stops when more than this many epochs in a row brought no improvement; `numpy.inf` is never.
     max_fun : int, default=15000
         Most evaluations of the loss by "lbfgs".
-    backend : {"auto", "c", "numpy"}, default="auto"
+    backend : {"auto", "c", "numba", "numpy"}, default="auto"
         What computes; "auto" is the fastest that is installed (see `fastmlp.backends.get_backend`).
     dtype : {None, "float32", "float64"}, default=None
         Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
@@ -522,7 +522,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Training stops when more than this many epochs in a row brought no improvement; `numpy.inf` is never.
     max_fun : int, default=15000
         Most evaluations of the loss by "lbfgs".
-    backend : {"auto", "c", "numpy"}, default="auto"
+    backend : {"auto", "c", "numba", "numpy"}, default="auto"
         What computes; "auto" is the fastest that is installed (see `fastmlp.backends.get_backend`).
     dtype : {None, "float32", "float64"}, default=None
         Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always

@@ -55,7 +55,7 @@ class Network:
         Of the parameters and of all arithmetic.
     random_state : int, numpy.random.RandomState or None, default=None
         Source of the initial weights, and after them of the shuffles of `fit`, where it is not given another.
-    backend : {"auto", "c", "numpy"}, default="auto"
+    backend : {"auto", "c", "numba", "numpy"}, default="auto"
         What computes; see `fastmlp.config_context`.
     n_threads : int or None, default=None
         Threads of the C backend; see `fastmlp.MLPClassifier`.

@@ -457,10 +457,17 @@ def run_python(code, **variables):
     )
 
 
-def test_without_the_extension_numpy_takes_over_with_one_warning():
-    code = """
+@pytest.mark.parametrize("name", ["numba", "numpy"])
+def test_without_the_extension_the_next_takes_over_with_one_warning(name):
+    if name == "numba":
+        pytest.importorskip("numba")
+    code = (
+        f"name, without_numba = {name!r}, {name == 'numpy'}"
+        + """
 import sys, warnings
 sys.modules["_fastmlp_c"] = None
+if without_numba:
+    sys.modules["numba"] = None
 from fastmlp import Network, config_context, show_versions
 from fastmlp.backends import available_backends, get_backend
 with warnings.catch_warnings(record=True) as caught:
@@ -471,8 +478,9 @@ with warnings.catch_warnings(record=True) as caught:
     show_versions()
 (warning,) = caught
 assert warning.category is RuntimeWarning, warning
-assert "extension" in str(warning.message) and "numpy" in str(warning.message), warning
-assert get_backend().name == "numpy" and available_backends() == ("numpy",)
+assert "extension" in str(warning.message) and name in str(warning.message), warning
+assert get_backend().name == name
+assert available_backends() == (("numpy",) if without_numba else ("numba", "numpy"))
 for ask in (lambda: get_backend("c"), lambda: Network([2, 1], backend="c")):
     try:
         ask()
@@ -481,6 +489,7 @@ for ask in (lambda: get_backend("c"), lambda: Network([2, 1], backend="c")):
     else:
         raise AssertionError
 """
+    )
     done = run_python(code)
     assert done.returncode == 0, done.stderr
 

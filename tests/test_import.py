@@ -78,7 +78,7 @@ def test_show_versions(capsys):
     lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
     assert lines["fastmlp"] == fastmlp.__version__
     assert lines["numpy"] == np.__version__
-    assert {"Python", "cffi", "scipy", "scikit-learn", "backend", "ISA", "threads"} <= set(lines)
+    assert {"Python", "cffi", "numba", "scipy", "scikit-learn", "backend", "ISA", "threads"} <= set(lines)
 
 
 @pytest.mark.parametrize(

@@ -241,24 +241,26 @@ def _instantiate(name: str) -> Backend:
     except ImportError as error:
         raise ImportError(
             f"The backend {name!r} cannot be imported here ({error}). Reinstall fastmlp where its requirements are met "
-            "(for 'c': a C compiler and cffi), or choose another backend."
+            "(for 'c': a C compiler and cffi; for 'numba': Numba), or choose another backend."
         ) from error
     return getattr(module, class_name)()
 
 
 def _first_importable() -> Backend:
+    missing = None
     for name in BACKENDS:
         try:
             backend = get_backend(name)
         except ImportError as error:
-            missing = error.__cause__
+            missing = missing or error.__cause__
             continue
         break
     if name != next(iter(BACKENDS)):
         warnings.warn(
             f"The compiled extension of fastmlp is missing ({missing}); the backend {name!r} is used instead: the same "
-            "results to rounding, but many times slower. Install fastmlp where there is a C compiler to get the "
-            "extension, or choose this backend by name (FASTMLP_BACKEND) to silence the warning.",
+            "results to rounding, but slower. Install fastmlp where there is a C compiler to get the extension "
+            "(without one, Numba is much faster than NumPy), or choose this backend by name (FASTMLP_BACKEND) to "
+            "silence the warning.",
             RuntimeWarning,
             stacklevel=4,
         )

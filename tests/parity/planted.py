@@ -14,9 +14,10 @@ from unittest.mock import patch
 import numpy as np
 
 import fastmlp
-from fastmlp import _base, _labels, _stochastic, _weights, estimators, losses
+from fastmlp import _base, _labels, _stochastic, _weights, estimators
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import numpy_
+from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 
 PLANTED: dict[str, Callable[[], AbstractContextManager[None]]] = {}
@@ -53,36 +54,30 @@ def _entry(name: str, registry: dict[str, Any], key: str, **changes: Any) -> Non
     PLANTED[name] = _planted(lambda: patch.dict(registry, {key: replace(registry[key], **changes)}))
 
 
-def _adam(step: Callable[..., float], root: Callable[..., np.ndarray]) -> Callable[..., None]:
-    def update(params, grads, moments, t, *, learning_rate, beta_1, beta_2, epsilon):
-        m, v = moments
-        m[:] = beta_1 * m + (1 - beta_1) * grads
-        v[:] = beta_2 * v + (1 - beta_2) * grads**2
-        params -= learning_rate * step(beta_1, beta_2, t) * m / root(v, epsilon)
-
-    return update
+def _adam_inside(w, g, m, v, tiny, step, beta_1, beta_2, epsilon):
+    m = beta_1 * m + (1 - beta_1) * g
+    v = beta_2 * v + (1 - beta_2) * g**2
+    return w - step * m / np.sqrt(v + epsilon), m, v
 
 
-def _corrected(b1: float, b2: float, t: int) -> float:
-    return np.sqrt(1 - b2**t) / (1 - b1**t)
-
-
-def _plain_root(v: np.ndarray, epsilon: float) -> np.ndarray:
-    return np.sqrt(v) + epsilon
-
-
-_entry("epsilon_inside_the_root", SOLVERS, "adam", update=_adam(_corrected, lambda v, eps: np.sqrt(v + eps)))
-_entry("adam_without_bias_correction", SOLVERS, "adam", update=_adam(lambda b1, b2, t: 1.0, _plain_root))
+_entry("epsilon_inside_the_root", SOLVERS, "adam", rule=_adam_inside)
+_entry("adam_without_bias_correction", SOLVERS, "adam", factors=lambda t, rate, b1, b2, eps: (rate, b1, b2, eps))
 _entry(
     "adam_corrects_the_first_moment_only",
     SOLVERS,
     "adam",
-    update=_adam(lambda b1, b2, t: 1 / (1 - b1**t), _plain_root),
+    factors=lambda t, rate, b1, b2, eps: (rate / (1 - b1**t), b1, b2, eps),
 )
-_sgd = SOLVERS["sgd"].update
-_entry("nesterov_ignored", SOLVERS, "sgd", update=lambda *args, **hyper: _sgd(*args, **{**hyper, "nesterov": False}))
+_entry("nesterov_ignored", SOLVERS, "sgd", factors=lambda t, rate, momentum, nesterov: (rate, momentum, False))
+_log_loss = LOSSES["log_loss"]
 _entry("relu_derivative_at_zero", ACTIVATIONS, "relu", derivative=lambda a: (a >= 0).astype(a.dtype))
-PLANTED["clip_missing"] = _planted(lambda: patch.object(losses, "_clip_probabilities", lambda p: p))
+_entry(
+    "clip_missing",
+    LOSSES,
+    "log_loss",
+    term=lambda p, y, eps: _log_loss.term(p, y, 0.0),
+    categorical_term=lambda p, y, eps: _log_loss.categorical_term(p, y, 0.0),
+)
 
 
 @_wrap("l2_on_biases", numpy_.NumpyBackend, "loss_grad")
