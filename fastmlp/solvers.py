@@ -28,7 +28,8 @@ class Solver:
     ----------
     name : str
     factors : callable
-        ``factors(t, *hyper)``: the numbers that step ``t`` (counted from 1) has in common for all parameters.
+        ``factors(t, *hyper)``: the numbers that step ``t`` (counted from 1) has in common for all
+        parameters, formed in float64 and then rounded to the dtype.
     rule : callable
         ``rule(w, g, *moments, tiny, *factors)`` returns the new parameters and moments, element by element, as a tuple;
         ``tiny`` is the smallest normal number of the dtype.
@@ -122,7 +123,9 @@ def _sgd(
 
 
 def _adam_factors(t: int, learning_rate: float, beta_1: float, beta_2: float, epsilon: float) -> tuple[float, ...]:
-    return learning_rate * math.sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t), beta_1, beta_2, epsilon
+    step = learning_rate * math.sqrt(1.0 - beta_2**t) / (1.0 - beta_1**t)
+    # 1 - beta is formed here, in float64: of a beta rounded to float32 little would be left of it.
+    return step, beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2, epsilon
 
 
 def _adam(
@@ -133,13 +136,15 @@ def _adam(
     tiny: float,
     step: float,
     beta_1: float,
+    rest_1: float,
     beta_2: float,
+    rest_2: float,
     epsilon: float,
 ) -> tuple[np.ndarray, ...]:
     # m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - rate sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps):
     # Kingma and Ba (2014), arXiv:1412.6980, in the order of computation given at the end of its section 2.
-    m = _flush(beta_1 * m + (1.0 - beta_1) * g, tiny)
-    v = _flush(beta_2 * v + (1.0 - beta_2) * (g * g), tiny)
+    m = _flush(beta_1 * m + rest_1 * g, tiny)
+    v = _flush(beta_2 * v + rest_2 * (g * g), tiny)
     return w - step * m / (np.sqrt(v) + epsilon), m, v
 
 

@@ -54,19 +54,24 @@ def _entry(name: str, registry: dict[str, Any], key: str, **changes: Any) -> Non
     PLANTED[name] = _planted(lambda: patch.dict(registry, {key: replace(registry[key], **changes)}))
 
 
-def _adam_inside(w, g, m, v, tiny, step, beta_1, beta_2, epsilon):
-    m = beta_1 * m + (1 - beta_1) * g
-    v = beta_2 * v + (1 - beta_2) * g**2
+def _adam_inside(w, g, m, v, tiny, step, beta_1, rest_1, beta_2, rest_2, epsilon):
+    m = beta_1 * m + rest_1 * g
+    v = beta_2 * v + rest_2 * g**2
     return w - step * m / np.sqrt(v + epsilon), m, v
 
 
 _entry("epsilon_inside_the_root", SOLVERS, "adam", rule=_adam_inside)
-_entry("adam_without_bias_correction", SOLVERS, "adam", factors=lambda t, rate, b1, b2, eps: (rate, b1, b2, eps))
+_entry(
+    "adam_without_bias_correction",
+    SOLVERS,
+    "adam",
+    factors=lambda t, rate, b1, b2, eps: (rate, b1, 1 - b1, b2, 1 - b2, eps),
+)
 _entry(
     "adam_corrects_the_first_moment_only",
     SOLVERS,
     "adam",
-    factors=lambda t, rate, b1, b2, eps: (rate / (1 - b1**t), b1, b2, eps),
+    factors=lambda t, rate, b1, b2, eps: (rate / (1 - b1**t), b1, 1 - b1, b2, 1 - b2, eps),
 )
 _entry("nesterov_ignored", SOLVERS, "sgd", factors=lambda t, rate, momentum, nesterov: (rate, momentum, False))
 _log_loss = LOSSES["log_loss"]
