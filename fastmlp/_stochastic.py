@@ -7,7 +7,7 @@ The rules, and the moments at which random numbers are drawn, are those of sciki
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
-from fastmlp.backends import Backend, Data, Plan
+from fastmlp.backends import Backend, Data, Plan, Trainer
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
 
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 _SMALLEST_RATE = 1e-6
 """At this learning rate the adaptive schedule stops instead of dividing again."""
+
+_MOST_AT_ONCE = 1000
+"""Epochs that run without a return to Python."""
 
 
 class Optimizer:
@@ -227,15 +230,15 @@ def fit_stochastic(
     )
     trainer = backend.trainer(spec, weights.vector, data, plan)
     estimator.n_iter_ = 0
+    max_iter = 1 if incremental else estimator.max_iter
+    alone = validation is not None or callbacks is not None
     try:
-        for _ in range(1 if incremental else estimator.max_iter):
+        while estimator.n_iter_ < max_iter:
             if callbacks is not None:
                 callbacks.begins("epoch")
-            estimator._optimizer.before_epoch()
-            losses = trainer.run(1)
-            estimator._optimizer.after_epoch()
-            loss = losses.data[0] * loss_scale + losses.l2[0]
-            stopping = _epoch_ends(estimator, weights, n_samples, loss, validation, score)
+            n_epochs = 1 if alone else min(_quiet_epochs(estimator), max_iter - estimator.n_iter_)
+            for loss in _epoch_losses(estimator, trainer, n_epochs, loss_scale):
+                stopping = _epoch_ends(estimator, weights, n_samples, loss, validation, score)
             if callbacks is not None and callbacks.ends(weights):
                 stopping = True
             if stopping:
@@ -252,6 +255,32 @@ def fit_stochastic(
     if estimator.early_stopping:
         estimator.coefs_ = estimator._best_coefs
         estimator.intercepts_ = estimator._best_intercepts
+
+
+def _quiet_epochs(estimator: BaseMLP) -> int:
+    """Return how many epochs may run at once: nothing is to be done after one but to note its loss.
+
+    Each epoch adds at most 1 to the count of those without improvement, so that none but the last can end training.
+    """
+    optimizer = estimator._optimizer
+    if estimator.verbose or (optimizer.state.name == "sgd" and optimizer.lr_schedule == "invscaling"):
+        return 1
+    return max(1, min(estimator.n_iter_no_change - estimator._no_improvement_count + 1, _MOST_AT_ONCE))
+
+
+def _epoch_losses(estimator: BaseMLP, trainer: Trainer, n_epochs: int, loss_scale: float) -> Iterator[float]:
+    """Run epochs and yield the loss of each; an interrupt is raised after those of the epochs that were whole."""
+    interrupt = None
+    estimator._optimizer.before_epoch()
+    try:
+        trainer.run(n_epochs)
+    except KeyboardInterrupt as error:
+        interrupt = error
+    estimator._optimizer.after_epoch()
+    for data, l2 in zip(*trainer.completed, strict=True):
+        yield data * loss_scale + l2
+    if interrupt is not None:
+        raise interrupt
 
 
 def _epoch_ends(

@@ -4,12 +4,13 @@ import os
 import signal
 import threading
 import time
+import warnings
 from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
-from fastmlp import Network
+from fastmlp import MLPClassifier, Network
 from fastmlp._threads import requested
 from fastmlp.backends import Data, Plan, get_backend
 from fastmlp.layout import aligned_zeros
@@ -225,3 +226,23 @@ def test_fit_keeps_the_last_whole_step_and_warns(many_rows):
         callback=lambda net, epoch, loss: met.append(net.get_parameters()),
     )
     assert any(np.array_equal(after, params) for params in met[len(curve) :])
+
+
+@pytest.mark.parametrize("patience", [3, np.inf])
+def test_an_interrupted_estimator_knows_its_whole_epochs(patience):
+    """Epochs run many at a time, but none that was whole is lost from the curve."""
+    draw = np.random.RandomState(0)
+    X, y = draw.randn(2000, 5), draw.randint(3, size=2000)
+    # So small a rate that the loss falls in each epoch, for as long as it takes.
+    options = {"solver": "sgd", "learning_rate_init": 1e-6, "shuffle": False, "batch_size": 50, "random_state": 0}
+    options |= {"tol": 0, "n_iter_no_change": patience}
+    clf = MLPClassifier(max_iter=1_000_000, **options)
+    with Interrupt(after=0.1).sent(), pytest.warns(UserWarning, match="interrupted"):
+        clf.fit(X, y)
+    assert clf.n_iter_ == len(clf.loss_curve_) > 1
+    assert clf.t_ == 2000 * clf.n_iter_
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = MLPClassifier(max_iter=clf.n_iter_, **options).fit(X, y)
+    np.testing.assert_array_equal(clf.loss_curve_, whole.loss_curve_)
+    assert clf.loss_ == whole.loss_

@@ -93,9 +93,16 @@ class EpochLosses(NamedTuple):
     data: np.ndarray
     l2: np.ndarray
 
+    def head(self, n_epochs: int) -> EpochLosses:
+        """Return the losses of the first epochs."""
+        return EpochLosses(self.data[:n_epochs], self.l2[:n_epochs])
+
 
 class Trainer(Protocol):
     """Epochs over one `Data` under one `Plan`, updating the parameter vector in place."""
+
+    completed: EpochLosses
+    """Losses of the whole epochs of the last `run`; those that it returned, or that came before it raised."""
 
     def run(self, n_epochs: int) -> EpochLosses:
         """Run `n_epochs` epochs.

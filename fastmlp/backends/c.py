@@ -416,6 +416,7 @@ class CTrainer:
                 self._run_epochs()
         finally:
             state.t = run.t
+            self.completed = losses.head(run.epoch)
         return losses
 
     def _run_epochs(self) -> None:

@@ -323,5 +323,6 @@ class NumbaTrainer:
                     status = self._train(*self._data, run, *self._scratch, hyper, *self._moments, *losses)
         finally:
             state.t = int(run["t"][0])
+            self.completed = losses.head(int(run["epoch"][0]))
         _raise_for(status)
         return losses

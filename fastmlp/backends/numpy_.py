@@ -169,6 +169,7 @@ class NumpyTrainer:
         """
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
         for epoch in range(n_epochs):
+            self.completed = losses.head(epoch)
             if self.plan.shuffle:
                 self.plan.random_state.shuffle(self.rows)
             for start in range(0, len(self.rows), self.plan.batch_size):
@@ -178,6 +179,7 @@ class NumpyTrainer:
                 share = batch.X.shape[0] / len(self.rows)
                 losses.data[epoch] += parts.data / parts.weight * share
                 losses.l2[epoch] += parts.l2 / parts.weight * share
+        self.completed = losses
         return losses
 
     def _take(self, rows: np.ndarray) -> Data:
