@@ -91,7 +91,9 @@ def test_example_forward_bumps(run):
     by_hand = list(names["by_hand"].values())
     assert all(after < 0.7 * before for before, after in pairwise(by_hand))
     learned = list(names["learned"].values())
-    assert all(after < 0.8 * before for before, after in pairwise(learned))
+    # How far it falls with each step depends on the rounding: L-BFGS is chaotic.
+    assert all(after < before for before, after in pairwise(learned))
+    assert learned[-1] < 0.03 * learned[0]
     x = names["x"][:, 0]
     bump = names["one"][1000.0]
     assert bump[(x > 0.41) & (x < 0.59)].min() > 0.99
