@@ -168,7 +168,8 @@ def test_example_learning_worked_example(run):
 
 def test_example_learning_backpropagation(run):
     names = run("learning_backpropagation")
-    assert len(names["explanation"].paths) == 4 * 2
+    # Through 4 units and 2 outputs, and softmax leads from either output to either pre-activation.
+    assert len(names["explanation"].paths) == 4 * 2 * 2
     assert names["paths_error"] < 1e-14
     np.testing.assert_allclose(names["by_paths"][1], names["dW"][0].T, rtol=1e-10, atol=1e-14)
     assert min(names["errors"]) < 1e-9
