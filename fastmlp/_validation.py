@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from numbers import Integral
 from typing import Any
 
@@ -53,17 +54,20 @@ def check_random_state(random_state: int | np.random.RandomState | None) -> np.r
     return seeded_random_state(int(random_state))
 
 
-class _NoEntropy(np.random.bit_generator.ISeedSequence):
-    """A seed that is about to be replaced."""
+@cache
+def _no_entropy() -> Any:
+    """Return a seed that is about to be replaced; made late, as NumPy imports its random numbers late, too."""
 
-    def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
-        """Return zeros."""
-        return np.zeros(n_words, dtype)
+    class NoEntropy(np.random.bit_generator.ISeedSequence):
+        def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
+            return np.zeros(n_words, dtype)
+
+    return NoEntropy()
 
 
 def seeded_random_state(seed: int) -> np.random.RandomState:
     """Return what ``RandomState(seed)`` returns, in a third of the time: that gathers entropy and throws it away."""
-    random_state = np.random.RandomState(np.random.MT19937(_NoEntropy()))
+    random_state = np.random.RandomState(np.random.MT19937(_no_entropy()))
     random_state.seed(seed)
     return random_state
 

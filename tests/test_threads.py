@@ -470,17 +470,17 @@ def test_threads_start_when_they_are_wanted_and_as_many_as_allowed():
 @needs_c
 def test_workers_of_joblib_share_the_processors():
     joblib = pytest.importorskip("joblib")
+
+    def limit_of_a_worker():  # in here it is sent by value: workers cannot import this module
+        from fastmlp.backends import get_backend
+
+        return get_backend("c").n_threads
+
     expected = max(1, min(joblib.cpu_count() // 2, available()))
     assert (
         joblib.Parallel(n_jobs=2, backend="loky")(joblib.delayed(limit_of_a_worker)() for _ in range(2))
         == [expected] * 2
     )
-
-
-def limit_of_a_worker():
-    from fastmlp.backends import get_backend
-
-    return get_backend("c").n_threads
 
 
 # Forks, crowds, exits.
