@@ -16,7 +16,7 @@ import numpy as np
 import fastmlp
 from fastmlp import _base, _labels, _stochastic, _weights, estimators
 from fastmlp.activations import ACTIVATIONS
-from fastmlp.backends import numpy_
+from fastmlp.backends import EpochLosses, numpy_
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 
@@ -131,13 +131,18 @@ def _last_batch_unweighted(old, self, n_epochs):
 
     with patch.object(self, "_step", noting_step):
         found = old(self, n_epochs)
-    return found._replace(data=np.array(means).reshape(n_epochs, -1).mean(axis=1))
+    self.completed = found._replace(data=np.array(means).reshape(n_epochs, -1).mean(axis=1))
+    return self.completed
 
 
 @_wrap("shuffle_not_cumulative", numpy_.NumpyTrainer, "run")
 def _shuffle_not_cumulative(old, self, n_epochs):
-    self.rows.sort()
-    return old(self, n_epochs)
+    epochs = []
+    for _ in range(n_epochs):
+        self.rows.sort()
+        epochs.append(old(self, 1))
+    self.completed = EpochLosses(*(np.concatenate(parts) for parts in zip(*epochs, strict=True)))
+    return self.completed
 
 
 @_wrap("shuffle_drawn_when_off", numpy_.NumpyTrainer, "run")
