@@ -21,6 +21,7 @@ from fastmlp._sklearn import (
     Options,
     StrOptions,
     _check_sample_weight,
+    lbfgs_point_dtype,
 )
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
@@ -377,11 +378,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         loss: str,
         callbacks: _Callbacks | None,
     ) -> Weights:
-        dtype = np.dtype("float64" if self.dtype is None else self.dtype)
-        spec = self._spec(weights.layout, dtype, loss)
+        # scipy asks for points of the dtype it was started with, so that NumPy computes in single precision where rows
+        # and weights are; the weights it finds are float64 all the same.
+        dtype = np.result_type(X.dtype, lbfgs_point_dtype(weights.vector.dtype)) if self.dtype is None else self.dtype
+        spec = self._spec(weights.layout, np.dtype(dtype), loss)
         spec.check_differentiable()
-        data = self._data(X, targets, sample_weight, dtype)
-        weights = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
+        data = self._data(X, targets, sample_weight, spec.dtype)
+        found = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
+        weights = Weights(weights.layout, found.astype("float64" if self.dtype is None else self.dtype))
         self._weights = weights
         self.coefs_[:], self.intercepts_[:] = weights.lists()
         return weights

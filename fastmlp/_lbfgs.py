@@ -49,8 +49,8 @@ def fit_lbfgs(
     data: Data,
     loss_scale: float,
     callbacks: Any,
-) -> Weights:
-    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights found.
+) -> np.ndarray:
+    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the parameters found.
 
     Warns with scikit-learn's ConvergenceWarning when scipy stopped for another reason than convergence. `callbacks` is
     an object with `begins` and `ends`, or None.
@@ -81,4 +81,4 @@ def fit_lbfgs(
     )
     estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = result.fun
-    return Weights(weights.layout, np.ascontiguousarray(result.x, dtype=spec.dtype))
+    return np.ascontiguousarray(result.x)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import sklearn
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
@@ -24,6 +25,7 @@ __all__ = [
     "_check_partial_fit_first_call",
     "_check_sample_weight",
     "_fit_context",
+    "lbfgs_point_dtype",
     "lbfgs_print_options",
     "sklearn_version",
     "with_callbacks",
@@ -56,3 +58,11 @@ except ImportError:
 def lbfgs_print_options(verbose: bool | int) -> dict[str, int]:
     """Return the options that let scipy's L-BFGS report its progress, where it still does."""
     return _get_additional_lbfgs_options_dict("iprint", 1 if verbose is True or verbose >= 1 else -1)
+
+
+def lbfgs_point_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the dtype of the points at which scipy's L-BFGS evaluates, when it starts from one of `dtype`."""
+    import scipy
+
+    # From 1.12 on scipy keeps float32; before, every point is float64.
+    return dtype if parse_version(scipy.__version__) >= parse_version("1.12") else np.dtype(np.float64)
