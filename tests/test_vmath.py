@@ -261,8 +261,9 @@ def test_the_stated_error_occurs(name, real, isa, stated, argument, got, want):
     y, exact = call(isa, name, x), reference(name, x)
     assert y[0] == float.fromhex(got)
     assert exact.astype(x.dtype)[0] == float.fromhex(want)
-    # The statement is rounded up to three decimals.
-    assert float(stated) - 0.002 <= errors(y, exact)[0] <= float(stated)
+    # The statement is rounded up to three decimals; the reference is not the same to the last bit on every processor
+    # (the C library forms the tanh of a long double with an instruction of the x87 unit).
+    assert abs(errors(y, exact)[0] - float(stated)) <= 0.002
 
 
 def test_the_constants_are_those_of_the_script():
