@@ -311,8 +311,10 @@ static void share_whole_blocks(blocks_job *job)
 int64_t fm_crew_blocks(const fm_crew *crew, const char *params, const fm_batch *batch, int64_t row, char *grad,
                        double *loss, double *weight, int64_t *work)
 {
-    int64_t works[FM_MAX_THREADS] = {0}, rows = FM_BLOCK;
+    int64_t works[FM_MAX_THREADS], rows = FM_BLOCK; /* works: cleared below as far as it is used */
     const fm_context *c = crew->contexts;
+    for (int i = 0; i < crew->n; i++)
+        works[i] = 0;
     blocks_job job = {.crew = crew,
                       .params = params,
                       .batch = batch,

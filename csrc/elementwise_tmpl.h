@@ -62,49 +62,96 @@ static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 
 typedef void K(rule)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f);
 
-/* With literal rule and moments (how many the solver has) the calls are inlined and the factors stay in registers. */
+/* s[l] += x[l]^2 for the 16 virtual lanes; those that a mask leaves out hold 0, which changes no sum. */
+FM_INLINE void K(add_squares)(const V(t) * x, vd_t *s)
+{
+#pragma GCC unroll 16
+    for (int v = 0; v < K(lane_vectors); v++) {
+        vd_t wide[V(width) / vd_width];
+        V(widen)(x[v], wide);
+#pragma GCC unroll 2
+        for (int k = 0; k < V(width) / vd_width; k++) {
+            vd_t *sum = s + v * (V(width) / vd_width) + k;
+            *sum = vd_fma(wide[k], wide[k], *sum);
+        }
+    }
+}
+
+/* One vector of an update; masked: its lanes `in` alone. Returns the weights before it. With literal rule and moments (how
+ * many the solver has) the calls are inlined and the factors stay in registers. */
+FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REAL *g, REAL *m, REAL *v, V(t) l2,
+                                V(t) inverse, int moments, const V(t) * f, K(rule) * rule)
+{
+    const V(t) before = masked ? V(load_first)(w, in) : V(load)(w);
+    const V(t) gradient = masked ? V(load_first)(g, in) : V(load)(g);
+    V(t) weight = before, m_i = V(zero)(), v_i = V(zero)();
+    if (moments > 0)
+        m_i = masked ? V(load_first)(m, in) : V(load)(m);
+    if (moments > 1)
+        v_i = masked ? V(load_first)(v, in) : V(load)(v);
+    rule(&weight, V(mul)(V(fma)(l2, weight, gradient), inverse), &m_i, &v_i, f);
+    if (masked) {
+        V(store_first)(w, in, weight);
+        if (moments > 0)
+            V(store_first)(m, in, m_i);
+        if (moments > 1)
+            V(store_first)(v, in, v_i);
+    } else {
+        V(store)(w, weight);
+        if (moments > 0)
+            V(store)(m, m_i);
+        if (moments > 1)
+            V(store)(v, v_i);
+    }
+    return before;
+}
+
+/* In groups of 16 weights: each lane of the sum of squares is one chain, which waits while the next group is updated. */
 FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, double scale, int moments,
-                         const V(t) * f, K(rule) * rule)
+                         const V(t) * f, K(rule) * rule, double *squares)
 {
     const V(t) l2 = V(set1)((REAL)alpha), inverse = V(set1)((REAL)scale);
-    V(t) weight, m_i = V(zero)(), v_i = V(zero)();
+    V(t) before[K(lane_vectors)];
+    vd_t s[FM_LANES / vd_width];
+    for (int k = 0; k < FM_LANES / vd_width; k++)
+        s[k] = vd_zero();
     int64_t i = 0;
-    for (; i + V(width) <= n; i += V(width)) {
-        weight = V(load)(w + i);
-        if (moments > 0)
-            m_i = V(load)(m + i);
-        if (moments > 1)
-            v_i = V(load)(v + i);
-        rule(&weight, V(mul)(V(fma)(l2, weight, V(load)(g + i)), inverse), &m_i, &v_i, f);
-        V(store)(w + i, weight);
-        if (moments > 0)
-            V(store)(m + i, m_i);
-        if (moments > 1)
-            V(store)(v + i, v_i);
+    for (; i + FM_LANES <= n; i += FM_LANES) {
+#pragma GCC unroll 16
+        for (int k = 0; k < K(lane_vectors); k++) {
+            const int64_t j = i + k * V(width);
+            before[k] = K(update_vector)(0, V(first)(V(width)), w + j, g + j, moments > 0 ? m + j : NULL,
+                                         moments > 1 ? v + j : NULL, l2, inverse, moments, f, rule);
+        }
+        if (squares)
+            K(add_squares)(before, s);
     }
-    if (i == n)
-        return;
-    const V(mask) rest = V(first)(n - i);
-    weight = V(load_first)(w + i, rest);
-    if (moments > 0)
-        m_i = V(load_first)(m + i, rest);
-    if (moments > 1)
-        v_i = V(load_first)(v + i, rest);
-    rule(&weight, V(mul)(V(fma)(l2, weight, V(load_first)(g + i, rest)), inverse), &m_i, &v_i, f);
-    V(store_first)(w + i, rest, weight);
-    if (moments > 0)
-        V(store_first)(m + i, rest, m_i);
-    if (moments > 1)
-        V(store_first)(v + i, rest, v_i);
+    if (i < n) {
+#pragma GCC unroll 16
+        for (int k = 0; k < K(lane_vectors); k++) {
+            const int64_t j = i + k * V(width);
+            before[k] = V(zero)();
+            if (j < n)
+                before[k] = K(update_vector)(1, V(first)(n - j), w + j, g + j, moments > 0 ? m + j : NULL,
+                                             moments > 1 ? v + j : NULL, l2, inverse, moments, f, rule);
+        }
+        if (squares)
+            K(add_squares)(before, s);
+    }
+    if (squares)
+        *squares = vd_reduce16(s);
 }
 
 #define FM_ENTRY(name, moments)                                                                                   \
     static void K(name##_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale, \
-                                 const double *p)                                                                 \
+                                 const double *p, double *squares)                                                \
     {                                                                                                             \
         V(t) f[FM_MAX_HYPER];                                                                                     \
         K(name##_factors)(p, f);                                                                                  \
-        K(update)(n, w, g, m, v, alpha, scale, moments, f, K(name##_step));                                       \
+        if (squares)                                                                                              \
+            K(update)(n, w, g, m, v, alpha, scale, moments, f, K(name##_step), squares);                          \
+        else                                                                                                      \
+            K(update)(n, w, g, m, v, alpha, scale, moments, f, K(name##_step), NULL);                             \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
@@ -131,21 +178,6 @@ static void K(add)(int64_t n, const void *x_, void *y_)
     for (int64_t i = 0; i < n; i += V(width)) {
         const V(mask) mask = V(first)(n - i);
         V(store_first)(y + i, mask, V(add)(V(load_first)(y + i, mask), V(load_first)(x + i, mask)));
-    }
-}
-
-/* s[l] += x[l]^2 for the 16 virtual lanes; those that a mask leaves out hold 0, which changes no sum. */
-FM_INLINE void K(add_squares)(const V(t) * x, vd_t *s)
-{
-#pragma GCC unroll 16
-    for (int v = 0; v < K(lane_vectors); v++) {
-        vd_t wide[V(width) / vd_width];
-        V(widen)(x[v], wide);
-#pragma GCC unroll 2
-        for (int k = 0; k < V(width) / vd_width; k++) {
-            vd_t *sum = s + v * (V(width) / vd_width) + k;
-            *sum = vd_fma(wide[k], wide[k], *sum);
-        }
     }
 }
 

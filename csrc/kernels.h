@@ -54,7 +54,7 @@ typedef struct fm_outputs {
 } fm_outputs;
 
 typedef void (*fm_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale,
-                          const double *p);
+                          const double *p, double *squares);
 
 typedef struct fm_kernels {
     int width; /* reals in a vector */
@@ -92,7 +92,8 @@ typedef struct fm_kernels {
     int64_t (*loss_scratch)(int64_t n_outputs); /* bytes */
     void (*loss)(fm_outputs *o);
     /* One step over n parameters in the order of the list in solvers.h: gradient of the mean (g + alpha w) scale, then
-     * the rule. p: what the solver's prepare function wrote. m, v: moments, NULL where the solver has none. */
+     * the rule. p: what the solver's prepare function wrote. m, v: moments, NULL where the solver has none. squares: NULL,
+     * or out: what sum_squares says of w before the step. */
     const fm_update *update;
 
     void (*vexp)(int64_t n, const void *x, void *out);

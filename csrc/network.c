@@ -182,6 +182,27 @@ void fm_block_input(const fm_context *c, fm_block *b)
 /* Offset of a block's rows in CSR's indptr: rows that are not indexed start at `first`. */
 static const int64_t *sparse_rows(const fm_block *b) { return b->index ? b->x->indptr : b->x->indptr + b->first; }
 
+/* Rows that go through product and activation together, so that the activation finds them in the nearest cache: the
+ * bytes of a strip, and what makes full tiles of every width. */
+enum { STRIP_BYTES = 16384, STRIP_MULTIPLE = 24 };
+
+static int64_t strip_rows(const fm_context *c, int64_t rows, int64_t ld)
+{
+    const int64_t strip = STRIP_BYTES / (ld * c->real) / STRIP_MULTIPLE * STRIP_MULTIPLE;
+    const int64_t least = strip > STRIP_MULTIPLE ? strip : STRIP_MULTIPLE;
+    return rows < least + least / 2 ? rows : least;
+}
+
+/* The draw of a strip that begins `row` rows further down. */
+static const fm_draw *strip_draw(const fm_draw *draw, int64_t row, fm_draw *own)
+{
+    if (!draw)
+        return NULL;
+    *own = *draw;
+    own->row += row;
+    return own;
+}
+
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
                       int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw)
 {
@@ -189,20 +210,26 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const fm_layer *layer = &c->layers[l];
     const char *w = params + layer->coefs, *bias = params + layer->intercepts;
     const int64_t m = b->rows, n = layer->fan_out;
-    if (l == 0 && b->x->indptr && n == 1)
-        k->csr_dot(m, sparse_rows(b), b->x->indices, b->x->data, b->index, w, bias, z);
-    else if (l == 0 && b->x->indptr)
-        k->csr_product(m, n, sparse_rows(b), b->x->indices, b->x->data, b->index, w, bias, z, ld);
-    else if (n == 1)
-        k->dot(m, layer->fan_in, in, ld_in, w, bias, z);
-    else
-        k->product(m, n, layer->fan_in, in, ld_in, w, n, bias, z, ld);
-    if (layer->activation == FM_ACTIVATION_softmax) {
-        if (a)
-            k->softmax(m, n, z, ld, a, ld, c->loss_scratch);
-    } else {
-        k->activations[layer->activation].value(m * ld, z, a, layer->activation_params, draw);
+    const int sparse = l == 0 && b->x->indptr, softmax = layer->activation == FM_ACTIVATION_softmax;
+    const int64_t strip = sparse || softmax ? m : strip_rows(c, m, ld);
+    for (int64_t i = 0; i < m; i += strip) {
+        const int64_t rows = m - i < strip ? m - i : strip, place = i * ld * c->real;
+        const char *from = in + i * ld_in * c->real;
+        fm_draw own;
+        if (sparse && n == 1)
+            k->csr_dot(rows, sparse_rows(b), b->x->indices, b->x->data, b->index, w, bias, z);
+        else if (sparse)
+            k->csr_product(rows, n, sparse_rows(b), b->x->indices, b->x->data, b->index, w, bias, z, ld);
+        else if (n == 1)
+            k->dot(rows, layer->fan_in, from, ld_in, w, bias, z + place);
+        else
+            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld);
+        if (!softmax)
+            k->activations[layer->activation].value(rows * ld, z + place, a + place, layer->activation_params,
+                                                    strip_draw(draw, i, &own));
     }
+    if (softmax && a)
+        k->softmax(m, n, z, ld, a, ld, c->loss_scratch);
 }
 
 void fm_transpose_coefs(const fm_context *c, const char *params, int64_t l, int64_t from, int64_t to)
@@ -245,22 +272,28 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
 {
     const fm_kernels *k = c->kernels;
     const fm_layer *layer = &c->layers[l], *below = &c->layers[l - 1];
-    const char *w = params + layer->coefs, *delta = at(c, b, layer->delta, layer->ld);
+    const char *w = params + layer->coefs, *deltas = at(c, b, layer->delta, layer->ld);
+    const char *v = at(c, b, needed(below), below->ld);
     char *out = at(c, b, below->delta, below->ld);
-    const int64_t rows = b->rows;
-    if (layer->fan_in == 1)
-        k->dot(rows, layer->fan_out, delta, layer->ld, w, NULL, out);
-    else if (layer->fan_out == 1)
-        k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out, below->ld);
-    else
-        k->product(rows, layer->fan_in, layer->fan_out, delta, layer->ld, layer->transposed, layer->transposed_ld, NULL,
-                   out, below->ld);
+    const int64_t strip = strip_rows(c, b->rows, below->ld), n = layer->fan_out;
     if (draw) {
         draw->layer = l - 1;
         draw->ld = below->ld;
     }
-    k->activations[below->activation].derivative(rows * below->ld, at(c, b, needed(below), below->ld), out,
-                                                 below->activation_params, draw);
+    for (int64_t i = 0; i < b->rows; i += strip) {
+        const int64_t rows = b->rows - i < strip ? b->rows - i : strip, place = i * below->ld * c->real;
+        const char *delta = deltas + i * layer->ld * c->real;
+        fm_draw own;
+        if (layer->fan_in == 1)
+            k->dot(rows, n, delta, layer->ld, w, NULL, out + place);
+        else if (n == 1)
+            k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out + place, below->ld);
+        else
+            k->product(rows, layer->fan_in, n, delta, layer->ld, layer->transposed, layer->transposed_ld, NULL,
+                       out + place, below->ld);
+        k->activations[below->activation].derivative(rows * below->ld, v + place, out + place, below->activation_params,
+                                                     strip_draw(draw, i, &own));
+    }
 }
 
 /* Loss of the outputs and, where wanted, the delta of the output layer. */

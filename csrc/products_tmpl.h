@@ -9,7 +9,8 @@ typedef struct K(tile) {
     const REAL *a, *b, *bias;
     REAL *c;
     int64_t lda, ldb, ldc, depth;
-    V(mask) last; /* lanes of the last vector */
+    int64_t unmasked; /* steps of k at which the last vector of B may be read whole: what follows it is in B, too */
+    V(mask) last;     /* lanes of the last vector */
     int accumulate;
 } K(tile);
 
@@ -20,36 +21,17 @@ typedef struct K(tile) {
 #define FM_FORGET(p) ((void)(p))
 #endif
 
-/* transposed: a is (depth, rows), else (rows, depth). With literal arguments the loops unroll and acc is registers. */
-FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const K(tile) * t)
+/* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. */
+FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int masked, int64_t n,
+                            const K(tile) * t, const REAL **a, const REAL **b, V(t) (*acc)[FM_ROW_VECTORS])
 {
-    const REAL *b = t->b;
-    const int64_t lda = t->lda, ldb = t->ldb, depth = t->depth;
+    const int64_t lda = t->lda, ldb = t->ldb;
     const V(mask) last = t->last;
-    /* a, four rows apart. Compilers that know how the pointers hang together keep an offset for every row instead, and
-     * run out of registers. */
-    const REAL *a[FM_TALL_ROWS / 4];
-#pragma GCC unroll 4
-    for (int g = 0; g < (rows + 3) / 4; g++) {
-        a[g] = t->a + 4 * g * (transposed ? 1 : lda);
-        if (!transposed)
-            FM_FORGET(a[g]);
-    }
-    V(t) acc[FM_TALL_ROWS][FM_ROW_VECTORS];
-#pragma GCC unroll 8
-    for (int j = 0; j < vectors; j++) {
-        V(t) init = V(zero)();
-        if (t->bias)
-            init = j == vectors - 1 ? V(load_first)(t->bias + j * V(width), last) : V(load)(t->bias + j * V(width));
-#pragma GCC unroll 16
-        for (int i = 0; i < rows; i++)
-            acc[i][j] = init;
-    }
-    for (int64_t k = 0; k < depth; k++) {
+    for (int64_t k = 0; k < n; k++) {
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
-            row[j] = j == vectors - 1 ? V(load_first)(b + j * V(width), last) : V(load)(b + j * V(width));
+            row[j] = masked && j == vectors - 1 ? V(load_first)(*b + j * V(width), last) : V(load)(*b + j * V(width));
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++) {
             const V(t) x = V(set1)(a[i / 4][i % 4 * (transposed ? 1 : lda)]);
@@ -60,8 +42,37 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 #pragma GCC unroll 4
         for (int g = 0; g < (rows + 3) / 4; g++)
             a[g] += transposed ? lda : 1;
-        b += ldb;
+        *b += ldb;
     }
+}
+
+/* transposed: a is (depth, rows), else (rows, depth). With literal arguments the loops unroll and acc is registers. */
+FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const K(tile) * t)
+{
+    const REAL *b = t->b;
+    const int64_t lda = t->lda;
+    const V(mask) last = t->last;
+    /* a, four rows apart. Compilers that know how the pointers hang together keep an offset for every row instead, and
+     * run out of registers. */
+    const REAL *a[FM_ROWS_OF_1 / 4];
+#pragma GCC unroll 4
+    for (int g = 0; g < (rows + 3) / 4; g++) {
+        a[g] = t->a + 4 * g * (transposed ? 1 : lda);
+        if (!transposed)
+            FM_FORGET(a[g]);
+    }
+    V(t) acc[FM_ROWS_OF_1][FM_ROW_VECTORS];
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; j++) {
+        V(t) init = V(zero)();
+        if (t->bias)
+            init = j == vectors - 1 ? V(load_first)(t->bias + j * V(width), last) : V(load)(t->bias + j * V(width));
+#pragma GCC unroll 16
+        for (int i = 0; i < rows; i++)
+            acc[i][j] = init;
+    }
+    K(run_steps)(rows, vectors, transposed, 0, t->unmasked, t, a, &b, acc);
+    K(run_steps)(rows, vectors, transposed, 1, t->depth - t->unmasked, t, a, &b, acc);
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {
@@ -89,41 +100,53 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) { K(run_tile)(rows, vectors, transposed, t); }
 #define FM_TILE_WIDTHS(rows, kind, transposed) \
     FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed) FM_TILE(rows, 3, kind, transposed)
-#define FM_HEIGHTS_4(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
-#define FM_HEIGHTS_5_8(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define FM_HEIGHTS_1_4(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define FM_HEIGHTS_5_6(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__)
+#define FM_HEIGHTS_7_8(X, ...) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
 #define FM_HEIGHTS_9_12(X, ...) X(9, __VA_ARGS__) X(10, __VA_ARGS__) X(11, __VA_ARGS__) X(12, __VA_ARGS__)
 #define FM_HEIGHTS_13_16(X, ...) X(13, __VA_ARGS__) X(14, __VA_ARGS__) X(15, __VA_ARGS__) X(16, __VA_ARGS__)
-#if FM_TILE_ROWS == 8
-#define FM_TILE_HEIGHTS(X, ...) FM_HEIGHTS_4(X, __VA_ARGS__) FM_HEIGHTS_5_8(X, __VA_ARGS__)
-#define FM_TALLER_HEIGHTS(X, ...) FM_HEIGHTS_9_12(X, __VA_ARGS__) FM_HEIGHTS_13_16(X, __VA_ARGS__)
+/* Heights of tiles of up to three vectors, further ones of up to two, and of one alone. */
+#if FM_ROWS_OF_3 == 8
+#define FM_HEIGHTS_OF_3(X, ...) \
+    FM_HEIGHTS_1_4(X, __VA_ARGS__) FM_HEIGHTS_5_6(X, __VA_ARGS__) FM_HEIGHTS_7_8(X, __VA_ARGS__)
+#define FM_HEIGHTS_OF_2(X, ...) FM_HEIGHTS_9_12(X, __VA_ARGS__)
+#define FM_HEIGHTS_OF_1(X, ...) FM_HEIGHTS_13_16(X, __VA_ARGS__)
 #else
-#define FM_TILE_HEIGHTS(X, ...) FM_HEIGHTS_4(X, __VA_ARGS__)
-#define FM_TALLER_HEIGHTS(X, ...) FM_HEIGHTS_5_8(X, __VA_ARGS__) FM_HEIGHTS_9_12(X, __VA_ARGS__)
+#define FM_HEIGHTS_OF_3(X, ...) FM_HEIGHTS_1_4(X, __VA_ARGS__)
+#define FM_HEIGHTS_OF_2(X, ...) FM_HEIGHTS_5_6(X, __VA_ARGS__)
+#define FM_HEIGHTS_OF_1(X, ...) FM_HEIGHTS_7_8(X, __VA_ARGS__) FM_HEIGHTS_9_12(X, __VA_ARGS__)
 #endif
 #define FM_ROW_WIDTHS(kind, transposed) \
     FM_TILE(1, 4, kind, transposed)     \
     FM_TILE(1, 5, kind, transposed)     \
     FM_TILE(1, 6, kind, transposed) FM_TILE(1, 7, kind, transposed) FM_TILE(1, 8, kind, transposed)
 
-#define FM_TALL_TILE(rows, kind, transposed) FM_TILE(rows, 1, kind, transposed)
+#define FM_TILES_OF_2(rows, kind, transposed) FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed)
+#define FM_TILES_OF_1(rows, kind, transposed) FM_TILE(rows, 1, kind, transposed)
 
-FM_TILE_HEIGHTS(FM_TILE_WIDTHS, plain, 0)
-FM_TALLER_HEIGHTS(FM_TALL_TILE, plain, 0)
+FM_HEIGHTS_OF_3(FM_TILE_WIDTHS, plain, 0)
+FM_HEIGHTS_OF_2(FM_TILES_OF_2, plain, 0)
+FM_HEIGHTS_OF_1(FM_TILES_OF_1, plain, 0)
 FM_ROW_WIDTHS(plain, 0)
-FM_TILE_HEIGHTS(FM_TILE_WIDTHS, transposed, 1)
-FM_TALLER_HEIGHTS(FM_TALL_TILE, transposed, 1)
+FM_HEIGHTS_OF_3(FM_TILE_WIDTHS, transposed, 1)
+FM_HEIGHTS_OF_2(FM_TILES_OF_2, transposed, 1)
+FM_HEIGHTS_OF_1(FM_TILES_OF_1, transposed, 1)
 FM_ROW_WIDTHS(transposed, 1)
 
 typedef void (*K(tile_function))(const K(tile) *);
 
 #define FM_TILE_ENTRY(rows, kind) \
     {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2), K(tile_##kind##_##rows##_3)},
-#define FM_TALL_ENTRY(rows, kind) {NULL, K(tile_##kind##_##rows##_1)},
+#define FM_ENTRIES_OF_2(rows, kind) {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2)},
+#define FM_ENTRIES_OF_1(rows, kind) {NULL, K(tile_##kind##_##rows##_1)},
+#define FM_ALL_ENTRIES(kind)               \
+    FM_HEIGHTS_OF_3(FM_TILE_ENTRY, kind)   \
+    FM_HEIGHTS_OF_2(FM_ENTRIES_OF_2, kind) \
+    FM_HEIGHTS_OF_1(FM_ENTRIES_OF_1, kind)
 /* Indexed by the numbers of rows and vectors. */
-static const K(tile_function) K(plain_tiles)[FM_TALL_ROWS + 1][FM_TILE_VECTORS + 1] = {
-    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, plain) FM_TALLER_HEIGHTS(FM_TALL_ENTRY, plain)};
-static const K(tile_function) K(transposed_tiles)[FM_TALL_ROWS + 1][FM_TILE_VECTORS + 1] = {
-    {NULL}, FM_TILE_HEIGHTS(FM_TILE_ENTRY, transposed) FM_TALLER_HEIGHTS(FM_TALL_ENTRY, transposed)};
+static const K(tile_function) K(plain_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(plain)};
+static const K(tile_function)
+    K(transposed_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(transposed)};
 #define FM_ROW_ENTRIES(kind) \
     {NULL,                   \
      K(tile_##kind##_1_1),   \
@@ -139,50 +162,68 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 
 #undef FM_TILE
 #undef FM_TILE_WIDTHS
-#undef FM_TILE_HEIGHTS
-#undef FM_TALLER_HEIGHTS
-#undef FM_HEIGHTS_4
-#undef FM_HEIGHTS_5_8
+#undef FM_HEIGHTS_1_4
+#undef FM_HEIGHTS_5_6
+#undef FM_HEIGHTS_7_8
 #undef FM_HEIGHTS_9_12
 #undef FM_HEIGHTS_13_16
-#undef FM_TALL_TILE
-#undef FM_TALL_ENTRY
+#undef FM_HEIGHTS_OF_3
+#undef FM_HEIGHTS_OF_2
+#undef FM_HEIGHTS_OF_1
+#undef FM_TILES_OF_2
+#undef FM_TILES_OF_1
 #undef FM_ROW_WIDTHS
 #undef FM_TILE_ENTRY
+#undef FM_ENTRIES_OF_2
+#undef FM_ENTRIES_OF_1
+#undef FM_ALL_ENTRIES
 #undef FM_ROW_ENTRIES
 
-/* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks of at most FM_TILE_ROWS, or
- * FM_TALL_ROWS where one vector holds all columns; both split evenly rather than with a ragged rest. t: everything of the product but the place of the tile. */
-static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) t)
+/* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
+ * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
+ * the tile, which is written there. */
+static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
 {
+    static const int64_t heights[] = {0, FM_ROWS_OF_1, FM_ROWS_OF_2, FM_ROWS_OF_3};
     if (m <= 0 || n <= 0)
         return;
     const int64_t vectors = (n + V(width) - 1) / V(width), widest = m == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
-    const int64_t highest = vectors == 1 ? FM_TALL_ROWS : FM_TILE_ROWS;
     const K(tile_function)(*const functions)[FM_TILE_VECTORS + 1] = transposed ? K(transposed_tiles) : K(plain_tiles);
     const K(tile_function) *const rows = transposed ? K(transposed_rows) : K(plain_rows);
-    if (vectors <= widest && m <= highest) { /* the divisions below take longer than a small tile */
-        t.last = V(first)(n - (vectors - 1) * V(width));
-        (m == 1 ? rows[vectors] : functions[m][vectors])(&t);
+    /* The last vector of a panel's row of B reads this many elements beyond the panel: they are in the next rows, but for
+     * the last steps. */
+    const int64_t beyond = vectors * V(width) - n, masked = t->ldb >= beyond ? beyond > 0 : beyond;
+    if (vectors <= widest &&
+        (m == 1 || m <= heights[vectors])) { /* the divisions below take longer than a small tile */
+        t->last = V(first)(n - (vectors - 1) * V(width));
+        t->unmasked = t->depth > masked ? t->depth - masked : 0;
+        (m == 1 ? rows[vectors] : functions[m][vectors])(t);
         return;
     }
-    const int64_t panels = (vectors + widest - 1) / widest, blocks = (m + highest - 1) / highest;
-    const int64_t wide = vectors / panels, wider = vectors % panels, high = m / blocks, higher = m % blocks;
-    const REAL *a = t.a;
-    REAL *c = t.c;
+    const int64_t panels = (vectors + widest - 1) / widest, wide = vectors / panels, wider = vectors % panels;
+    const REAL *a = t->a;
+    REAL *c = t->c;
+    int64_t blocks = 1, high = m, higher = 0, divided_for = 0;
     for (int64_t p = 0, column = 0; p < panels; p++) {
         const int64_t w = wide + (p < wider), columns = w * V(width);
-        t.last = V(first)(n - column - columns + V(width));
-        t.a = a;
-        t.c = c + column;
+        if (m > 1 && w != divided_for) {
+            blocks = (m + heights[w] - 1) / heights[w];
+            high = m / blocks;
+            higher = m % blocks;
+            divided_for = w;
+        }
+        t->last = V(first)(n - column - columns + V(width));
+        t->unmasked = p < panels - 1 ? t->depth : t->depth > masked ? t->depth - masked : 0;
+        t->a = a;
+        t->c = c + column;
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher);
-            (m == 1 ? rows[w] : functions[h][w])(&t);
-            t.a += h * (transposed ? 1 : t.lda);
-            t.c += h * t.ldc;
+            (m == 1 ? rows[w] : functions[h][w])(t);
+            t->a += h * (transposed ? 1 : t->lda);
+            t->c += h * t->ldc;
         }
-        t.b += columns;
-        t.bias = t.bias ? t.bias + columns : NULL;
+        t->b += columns;
+        t->bias = t->bias ? t->bias + columns : NULL;
         column += columns;
     }
 }
@@ -190,8 +231,8 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) t)
 static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                        const void *bias, void *c, int64_t ldc)
 {
-    const K(tile) t = {.a = a, .b = b, .bias = bias, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc, .depth = k};
-    K(tiles)(m, n, 0, t);
+    K(tile) t = {.a = a, .b = b, .bias = bias, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc, .depth = k};
+    K(tiles)(m, n, 0, &t);
 }
 
 /* The last `tail` columns of an outer product, less than a vector: with the roles of a and d exchanged the lanes run over
@@ -201,12 +242,13 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
     enum { PIECE = 6 * V(width) };
     REAL piece[V(width) * PIECE];
     const V(mask) columns = V(first)(tail);
-    K(tile) swapped = {.lda = t->ldb, .ldb = t->lda, .ldc = PIECE, .depth = t->depth, .c = piece};
+    K(tile) swapped = {.lda = t->ldb, .ldb = t->lda, .ldc = PIECE, .depth = t->depth};
     for (int64_t i = 0; i < m; i += PIECE) {
         const int64_t n = m - i < PIECE ? m - i : PIECE;
         swapped.a = t->b;
         swapped.b = t->a + i;
-        K(tiles)(tail, n, 1, swapped);
+        swapped.c = piece;
+        K(tiles)(tail, n, 1, &swapped);
         for (int64_t j = 0; j < n; j += V(width)) {
             const V(mask) in = V(first)(n - j);
             V(t) square[V(width)];
@@ -232,12 +274,13 @@ static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t 
     /* Exchanging saves FMAs in each row and costs transpositions, one worth about SQUARE of them. */
     enum { SQUARE = 100 };
     if (rows * (m - squares * tail) <= SQUARE * squares) {
-        K(tiles)(m, n, 1, t);
+        K(tiles)(m, n, 1, &t);
         return;
     }
-    K(tiles)(m, n - tail, 1, t);
-    t.b += n - tail;
-    t.c += n - tail;
+    K(tiles)(m, n - tail, 1, &t);
+    t.a = a;
+    t.b = (const REAL *)d + n - tail;
+    t.c = (REAL *)g + n - tail;
     if (tail > 0)
         K(outer_tail)(m, (int)tail, &t);
 }

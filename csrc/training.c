@@ -60,12 +60,13 @@ static void update_slice(void *job, const fm_context *c, int64_t l, int64_t from
     const fm_layer *layer = &c->layers[l];
     const int64_t n = layer->fan_out, w = layer->coefs + from * n * c->real, b = layer->intercepts;
     s->rule((to - from) * n, s->params + w, s->grad + w, s->m ? s->m + w : NULL, s->v ? s->v + w : NULL, s->alpha,
-            s->scale, s->p);
+            s->scale, s->p, NULL);
     if (from == 0)
-        s->rule(n, s->params + b, s->grad + b, s->m ? s->m + b : NULL, s->v ? s->v + b : NULL, 0, s->scale, s->p);
+        s->rule(n, s->params + b, s->grad + b, s->m ? s->m + b : NULL, s->v ? s->v + b : NULL, 0, s->scale, s->p, NULL);
 }
 
-static void update(const fm_crew *crew, char *params, fm_training *t)
+/* squares: NULL, or out: the sum of the squared coefs before the step, for a crew of one. */
+static void update(const fm_crew *crew, char *params, fm_training *t, double *squares)
 {
     static void (*const prepare[])(const double *, uint64_t, double *) = {
 #define FM_ENTRY(name, moments) fm_##name##_prepare,
@@ -83,8 +84,9 @@ static void update(const fm_crew *crew, char *params, fm_training *t)
         fm_crew_slices(crew, update_slice, &s);
         return;
     }
-    rule(c->n_coefs, params, g, m, v, s.alpha, s.scale, s.p);
-    rule(n_intercepts, params + offset, g + offset, m ? m + offset : NULL, v ? v + offset : NULL, 0, s.scale, s.p);
+    rule(c->n_coefs, params, g, m, v, s.alpha, s.scale, s.p, squares);
+    rule(n_intercepts, params + offset, g + offset, m ? m + offset : NULL, v ? v + offset : NULL, 0, s.scale, s.p,
+         NULL);
 }
 
 /* Blocks of the step under way until it is complete or the budget is spent. */
@@ -134,13 +136,14 @@ int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const f
             if (budget < 0)
                 return FM_PAUSED;
             const int64_t rows = smaller(t->batch_size, n - t->row);
-            double squares = 0;
-            const int status = run_blocks(crew, params, x, y, t, rows, t->alpha != 0 ? &squares : NULL, &budget);
+            double squares = 0, *wanted = t->alpha != 0 ? &squares : NULL;
+            const int alone = crew->n == 1; /* then the update, which reads all coefs, sums their squares on the way */
+            const int status = run_blocks(crew, params, x, y, t, rows, alone ? NULL : wanted, &budget);
             if (status != FM_OK)
                 return status;
+            update(crew, params, t, alone ? wanted : NULL);
             t->epoch_data += t->loss_sum / t->weight_sum * (double)rows;
             t->epoch_l2 += 0.5 * t->alpha * squares / t->weight_sum * (double)rows;
-            update(crew, params, t);
             t->row += rows;
             t->batch_row = 0;
             budget -= STEP_OVERHEAD + 10 * c->n_params;

@@ -6,9 +6,10 @@
 #include <stdint.h>
 
 /* 4 x 3 accumulators, 3 vectors of B and a broadcast fill the 16 registers. */
-#define FM_TILE_ROWS 4
 #define FM_TILE_VECTORS 3
-#define FM_TALL_ROWS 12
+#define FM_ROWS_OF_1 12
+#define FM_ROWS_OF_2 6
+#define FM_ROWS_OF_3 4
 
 /* A window of 8 into this table, starting at 8 - n, has its first n entries set. */
 static const int32_t fm_mask_window[16] = {-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0};

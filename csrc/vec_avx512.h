@@ -21,12 +21,13 @@
 #include <immintrin.h>
 #include <stdint.h>
 
-/* Rows and vectors of the register tile of a matrix product: 8 x 3 accumulators, 3 vectors of B and a broadcast fit 32
- * registers. A tile of one vector has up to FM_TALL_ROWS rows, so that a vector of B serves more of them. A single row
- * takes up to 8 vectors, so that as many chains are in flight. */
-#define FM_TILE_ROWS 8
+/* Vectors of the register tile of a matrix product, and the rows of tiles of 1, 2 and 3 vectors: 8 x 3 accumulators, 3
+ * vectors of B and a broadcast fit 32 registers. A narrower tile has more rows, so that a vector of B serves more of
+ * them. A single row takes up to 8 vectors, so that as many chains are in flight. */
 #define FM_TILE_VECTORS 3
-#define FM_TALL_ROWS 16
+#define FM_ROWS_OF_1 16
+#define FM_ROWS_OF_2 12
+#define FM_ROWS_OF_3 8
 
 #define FM_VEC_INLINE static inline __attribute__((always_inline))
 

@@ -9,9 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#define FM_TILE_ROWS 4
 #define FM_TILE_VECTORS 3
-#define FM_TALL_ROWS 12
+#define FM_ROWS_OF_1 12
+#define FM_ROWS_OF_2 6
+#define FM_ROWS_OF_3 4
 
 /* float */
 
