@@ -2,7 +2,8 @@
  *
  * The functions exist where the vector vocabulary is defined (inside the kernel templates); the list is for everyone.
  * value(z, p): g(z). derivative(v, p): g' from what the list says it needs: the output v = g(z), or the pre-activation
- * v = z. p: the parameter block, in the order of the Python registry's parameters. */
+ * v = z. p: the parameter block, in the order of the Python registry's parameters. Those that draw get a third argument,
+ * u: uniform random numbers from (0, 1), or in prediction 1/2. */
 
 #ifdef FM_REAL_BITS
 
@@ -75,6 +76,17 @@ static inline V(t) K(leaky_relu_value)(V(t) z, const V(t) * p)
 static inline V(t) K(leaky_relu_derivative)(V(t) a, const V(t) * p)
 {
     return V(select)(V(lt)(V(zero)(), a), V(set1)(1), p[0]);
+}
+
+/* randomized_leaky_relu: leaky_relu with slopes drawn from (p[0], p[1]), neither of them below 0. */
+static inline V(t) K(randomized_slope)(const V(t) * p, V(t) u) { return V(fma)(V(sub)(p[1], p[0]), u, p[0]); }
+static inline V(t) K(randomized_leaky_relu_value)(V(t) z, const V(t) * p, V(t) u)
+{
+    return V(select)(V(lt)(V(zero)(), z), z, V(mul)(K(randomized_slope)(p, u), z));
+}
+static inline V(t) K(randomized_leaky_relu_derivative)(V(t) a, const V(t) * p, V(t) u)
+{
+    return V(select)(V(lt)(V(zero)(), a), V(set1)(1), K(randomized_slope)(p, u));
 }
 
 /* elu: z where z > 0, else alpha (exp(z) - 1), whose derivative is the output plus alpha (Clevert et al. 2016). */
@@ -168,25 +180,26 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
 
 #endif
 
-/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), number of parameters.
- * softmax, which is not element-wise, follows the list's last entry. */
+/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), whether it draws (DRAWS or PLAIN),
+ * number of parameters. softmax, which is not element-wise, follows the list's last entry. */
 #ifndef FM_ACTIVATIONS
-#define FM_ACTIVATIONS(X)     \
-    X(identity, OUTPUT, 0)    \
-    X(linear, OUTPUT, 2)      \
-    X(step, NOTHING, 0)       \
-    X(logistic, OUTPUT, 0)    \
-    X(tanh, OUTPUT, 0)        \
-    X(relu, OUTPUT, 0)        \
-    X(leaky_relu, OUTPUT, 1)  \
-    X(elu, OUTPUT, 1)         \
-    X(selu, OUTPUT, 0)        \
-    X(softplus, OUTPUT, 0)    \
-    X(gelu, PREACTIVATION, 0) \
-    X(silu, PREACTIVATION, 0) \
-    X(exp, OUTPUT, 0)
+#define FM_ACTIVATIONS(X)                      \
+    X(identity, OUTPUT, PLAIN, 0)              \
+    X(linear, OUTPUT, PLAIN, 2)                \
+    X(step, NOTHING, PLAIN, 0)                 \
+    X(logistic, OUTPUT, PLAIN, 0)              \
+    X(tanh, OUTPUT, PLAIN, 0)                  \
+    X(relu, OUTPUT, PLAIN, 0)                  \
+    X(leaky_relu, OUTPUT, PLAIN, 1)            \
+    X(randomized_leaky_relu, OUTPUT, DRAWS, 2) \
+    X(elu, OUTPUT, PLAIN, 1)                   \
+    X(selu, OUTPUT, PLAIN, 0)                  \
+    X(softplus, OUTPUT, PLAIN, 0)              \
+    X(gelu, PREACTIVATION, PLAIN, 0)           \
+    X(silu, PREACTIVATION, PLAIN, 0)           \
+    X(exp, OUTPUT, PLAIN, 0)
 
-#define FM_ENTRY(name, needs, n_params) FM_ACTIVATION_##name,
+#define FM_ENTRY(name, needs, draws, n_params) FM_ACTIVATION_##name,
 enum { FM_ACTIVATIONS(FM_ENTRY) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
 #undef FM_ENTRY
 #endif

@@ -33,6 +33,84 @@ FM_INLINE void K(map_multiply)(int64_t n, const REAL *v, REAL *delta, const doub
     }
 }
 
+/* Uniform random numbers of the elements of a block, from its first element on: FM_DRAWN of them at a time. */
+typedef struct K(source) {
+    const fm_draw *draw; /* NULL: all numbers are 1/2 */
+    fm_counters counters;
+    REAL u[FM_DRAWN];
+} K(source);
+
+static void K(begin_drawing)(K(source) * s, const fm_draw *draw)
+{
+    s->draw = draw;
+    if (draw)
+        s->counters = fm_begin_counters(draw);
+    else
+        for (int i = 0; i < FM_DRAWN; i++)
+            s->u[i] = (REAL)0.5;
+}
+
+/* Where the last counter of a row has numbers for units that there are not, leave these out; returns how many stay. */
+static int K(close_gaps)(K(source) * s, int64_t first_unit)
+{
+    int count = 0;
+    int64_t unit = first_unit;
+    for (int i = 0; i < FM_DRAWN; i += 4) {
+        for (int w = 0; w < 4 && unit < s->draw->ld; w++, unit++)
+            s->u[count++] = s->u[i + w];
+        if (unit == s->draw->ld)
+            unit = 0;
+    }
+    return count;
+}
+
+/* Fill u with the numbers of the next elements and return how many they are, at least 1. */
+static int K(go_on_drawing)(K(source) * s)
+{
+    if (!s->draw)
+        return FM_DRAWN;
+    const int64_t first_unit = s->draw->ld % 4 ? 4 * (s->counters.next % s->counters.in_row) : 0;
+#if FM_REAL_BITS == 64
+    fm_next_uniforms(&s->counters, s->u);
+#else
+    double wide[FM_DRAWN];
+    fm_next_uniforms(&s->counters, wide);
+    for (int i = 0; i < FM_DRAWN; i++)
+        s->u[i] = (float)wide[i];
+#endif
+    return s->draw->ld % 4 ? K(close_gaps)(s, first_unit) : FM_DRAWN;
+}
+
+typedef V(t) K(drawing)(V(t) x, const V(t) * p, V(t) u);
+
+/* out[i] = f(x[i]), or with multiply out[i] *= f(x[i]), where f draws. */
+FM_INLINE void K(map_drawing)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params,
+                              const fm_draw *draw, K(drawing) * f, int multiply)
+{
+    V(t) p[FM_MAX_ACTIVATION_PARAMS];
+    for (int i = 0; i < n_params; i++)
+        p[i] = V(set1)((REAL)params[i]);
+    K(source) s;
+    K(begin_drawing)(&s, draw);
+    while (n > 0) {
+        const int drawn = K(go_on_drawing)(&s);
+        const int64_t m = n < drawn ? n : drawn;
+        int64_t i = 0;
+        for (; i + V(width) <= m; i += V(width)) {
+            const V(t) y = f(V(load)(x + i), p, V(load)(s.u + i));
+            V(store)(out + i, multiply ? V(mul)(V(load)(out + i), y) : y);
+        }
+        if (i < m) {
+            const V(mask) rest = V(first)(m - i);
+            const V(t) y = f(V(load_first)(x + i, rest), p, V(load_first)(s.u + i, rest));
+            V(store_first)(out + i, rest, multiply ? V(mul)(V(load_first)(out + i, rest), y) : y);
+        }
+        n -= m;
+        x += m;
+        out += m;
+    }
+}
+
 #define FM_VALUE_KERNEL(name, n_params)                                                                             \
     static void K(name##_value_array)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw) \
     {                                                                                                               \
@@ -46,17 +124,27 @@ FM_INLINE void K(map_multiply)(int64_t n, const REAL *v, REAL *delta, const doub
         (void)draw;                                                                                     \
         K(map_multiply)(n, v, delta, params, n_params, K(name##_derivative));                           \
     }
-#define FM_KERNELS_OUTPUT(name, n_params) FM_VALUE_KERNEL(name, n_params) FM_DERIVATIVE_KERNEL(name, n_params)
-#define FM_KERNELS_PREACTIVATION(name, n_params) FM_KERNELS_OUTPUT(name, n_params)
-#define FM_KERNELS_NOTHING(name, n_params) FM_VALUE_KERNEL(name, n_params)
-#define FM_ENTRY(name, needs, n_params) FM_KERNELS_##needs(name, n_params)
+#define FM_DRAWING_KERNEL(name, part, n_params, multiply)                                           \
+    static void K(name##_##part##_array)(int64_t n, const void *v, void *out, const double *params, \
+                                         const fm_draw *draw)                                       \
+    {                                                                                               \
+        K(map_drawing)(n, v, out, params, n_params, draw, K(name##_##part), multiply);              \
+    }
+#define FM_VALUE_PLAIN(name, n_params) FM_VALUE_KERNEL(name, n_params)
+#define FM_VALUE_DRAWS(name, n_params) FM_DRAWING_KERNEL(name, value, n_params, 0)
+#define FM_DERIVATIVE_PLAIN(name, n_params) FM_DERIVATIVE_KERNEL(name, n_params)
+#define FM_DERIVATIVE_DRAWS(name, n_params) FM_DRAWING_KERNEL(name, derivative, n_params, 1)
+#define FM_KERNELS_OUTPUT(name, draws, n_params) FM_VALUE_##draws(name, n_params) FM_DERIVATIVE_##draws(name, n_params)
+#define FM_KERNELS_PREACTIVATION(name, draws, n_params) FM_KERNELS_OUTPUT(name, draws, n_params)
+#define FM_KERNELS_NOTHING(name, draws, n_params) FM_VALUE_##draws(name, n_params)
+#define FM_ENTRY(name, needs, draws, n_params) FM_KERNELS_##needs(name, draws, n_params)
 FM_ACTIVATIONS(FM_ENTRY)
 #undef FM_ENTRY
 
 #define FM_TABLE_OUTPUT(name) {K(name##_value_array), K(name##_derivative_array)},
 #define FM_TABLE_PREACTIVATION(name) FM_TABLE_OUTPUT(name)
 #define FM_TABLE_NOTHING(name) {K(name##_value_array), NULL},
-#define FM_ENTRY(name, needs, n_params) FM_TABLE_##needs(name)
+#define FM_ENTRY(name, needs, draws, n_params) FM_TABLE_##needs(name)
 static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 #undef FM_ENTRY
 
@@ -240,6 +328,11 @@ FM_VMATH_KERNEL(vlogistic)
 #undef FM_VMATH_KERNEL
 #undef FM_VALUE_KERNEL
 #undef FM_DERIVATIVE_KERNEL
+#undef FM_DRAWING_KERNEL
+#undef FM_VALUE_PLAIN
+#undef FM_VALUE_DRAWS
+#undef FM_DERIVATIVE_PLAIN
+#undef FM_DERIVATIVE_DRAWS
 #undef FM_KERNELS_OUTPUT
 #undef FM_KERNELS_PREACTIVATION
 #undef FM_KERNELS_NOTHING

@@ -34,7 +34,7 @@ const char *fm_status_message(int status)
 
 const char *fm_activation_name(int index)
 {
-#define FM_ENTRY(name, needs, n_params) #name,
+#define FM_ENTRY(name, needs, draws, n_params) #name,
     static const char *const names[] = {FM_ACTIVATIONS(FM_ENTRY) "softmax"};
 #undef FM_ENTRY
     return index >= 0 && index < FM_N_ACTIVATIONS ? names[index] : NULL;
@@ -42,10 +42,19 @@ const char *fm_activation_name(int index)
 
 int fm_activation_n_params(int index)
 {
-#define FM_ENTRY(name, needs, n_params) n_params,
+#define FM_ENTRY(name, needs, draws, n_params) n_params,
     static const int counts[] = {FM_ACTIVATIONS(FM_ENTRY) 0};
 #undef FM_ENTRY
     return index >= 0 && index < FM_N_ACTIVATIONS ? counts[index] : -1;
+}
+
+int fm_activation_draws(int index)
+{
+    enum { PLAIN, DRAWS };
+#define FM_ENTRY(name, needs, draws, n_params) draws,
+    static const int drawing[] = {FM_ACTIVATIONS(FM_ENTRY) PLAIN};
+#undef FM_ENTRY
+    return index >= 0 && index < FM_N_ACTIVATIONS ? drawing[index] : 0;
 }
 
 const char *fm_loss_name(int index)

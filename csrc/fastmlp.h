@@ -113,6 +113,7 @@ const char *fm_status_message(int status);
 const char *fm_activation_name(int index);
 int fm_activation_needs(int index);
 int fm_activation_n_params(int index);
+int fm_activation_draws(int index);
 const char *fm_loss_name(int index);
 const char *fm_solver_name(int index);
 int fm_solver_n_moments(int index);

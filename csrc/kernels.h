@@ -15,7 +15,8 @@
 /* cffi: begin */
 
 /* Where the random numbers of a layer come from: key, and the counter's step, layer and first row. ld is the distance
- * from row to row of the block being computed. NULL in prediction. */
+ * from row to row of the block being computed, in which unit 0 begins a row: element i is unit i mod ld of row
+ * row + i / ld. NULL in prediction, where kernels that draw take 1/2 for every number. */
 typedef struct fm_draw {
     uint64_t key;
     uint64_t step;

@@ -35,6 +35,7 @@ enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
 
 #if FM_REAL_BITS == 64
 #include "loss_sums.h"
+#include "uniforms.h"
 #endif
 #include "activations.h"
 #include "losses.h"

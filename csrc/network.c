@@ -11,7 +11,7 @@ enum { CACHE_LINE = 64 };
 static int64_t round_up(int64_t n, int64_t multiple) { return (n + multiple - 1) / multiple * multiple; }
 
 static const int activation_needs[] = {
-#define FM_ENTRY(name, needs, n_params) FM_NEEDS_##needs,
+#define FM_ENTRY(name, needs, draws, n_params) FM_NEEDS_##needs,
     FM_ACTIVATIONS(FM_ENTRY)
 #undef FM_ENTRY
         FM_NEEDS_OUTPUT, /* softmax */

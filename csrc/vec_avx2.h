@@ -136,6 +136,8 @@ static inline vd_int vd_iadd(vd_int a, vd_int b) { return _mm256_add_epi64(a, b)
 static inline vd_int vd_isub(vd_int a, vd_int b) { return _mm256_sub_epi64(a, b); }
 static inline vd_int vd_iand(vd_int a, vd_int b) { return _mm256_and_si256(a, b); }
 static inline vd_int vd_ior(vd_int a, vd_int b) { return _mm256_or_si256(a, b); }
+static inline vd_int vd_ixor(vd_int a, vd_int b) { return _mm256_xor_si256(a, b); }
+static inline vd_int vd_imul32(vd_int a, vd_int b) { return _mm256_mul_epu32(a, b); }
 #define vd_ishl(a, n) _mm256_slli_epi64((a), (n))
 #define vd_ishr(a, n) _mm256_srli_epi64((a), (n))
 static inline double vd_reduce16(const vd_t *s)

@@ -14,6 +14,7 @@
  *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   i...               integer arithmetic on the bit patterns, as wide as the real type
+ *   imul32(a, b)       (double only) the product of the lower halves of the lanes, unsigned
  */
 #ifndef FM_VEC_AVX512_H
 #define FM_VEC_AVX512_H
@@ -149,6 +150,8 @@ static inline vd_int vd_iadd(vd_int a, vd_int b) { return _mm512_add_epi64(a, b)
 static inline vd_int vd_isub(vd_int a, vd_int b) { return _mm512_sub_epi64(a, b); }
 static inline vd_int vd_iand(vd_int a, vd_int b) { return _mm512_and_si512(a, b); }
 static inline vd_int vd_ior(vd_int a, vd_int b) { return _mm512_or_si512(a, b); }
+static inline vd_int vd_ixor(vd_int a, vd_int b) { return _mm512_xor_si512(a, b); }
+static inline vd_int vd_imul32(vd_int a, vd_int b) { return _mm512_mul_epu32(a, b); }
 #define vd_ishl(a, n) _mm512_slli_epi64((a), (n))
 #define vd_ishr(a, n) _mm512_srli_epi64((a), (n))
 static inline double vd_reduce16(const vd_t *s)

@@ -126,6 +126,8 @@ static inline vd_int vd_iadd(vd_int a, vd_int b) { return (vd_int)((uint64_t)a +
 static inline vd_int vd_isub(vd_int a, vd_int b) { return (vd_int)((uint64_t)a - (uint64_t)b); }
 static inline vd_int vd_iand(vd_int a, vd_int b) { return a & b; }
 static inline vd_int vd_ior(vd_int a, vd_int b) { return a | b; }
+static inline vd_int vd_ixor(vd_int a, vd_int b) { return a ^ b; }
+static inline vd_int vd_imul32(vd_int a, vd_int b) { return (vd_int)((uint64_t)(uint32_t)a * (uint32_t)b); }
 static inline vd_int vd_ishl(vd_int a, int n) { return (vd_int)((uint64_t)a << n); }
 static inline vd_int vd_ishr(vd_int a, int n) { return (vd_int)((uint64_t)a >> n); }
 static inline double vd_reduce16(const vd_t *s)

@@ -18,6 +18,7 @@ from sklearn.model_selection import train_test_split
 from fastmlp.backends import Backend, Data, Plan, Trainer
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
+from fastmlp.training import draw_key
 
 if TYPE_CHECKING:
     from fastmlp._base import BaseMLP
@@ -216,6 +217,7 @@ def fit_stochastic(
         estimator._optimizer = Optimizer(estimator, weights)
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
+    key = draw_key(spec, estimator._random_state)
     rows = validation = None
     if estimator.early_stopping:
         rows, validation = split(estimator, data, estimator._stratified_by(data))
@@ -227,6 +229,7 @@ def fit_stochastic(
         rows,
         bool(estimator.shuffle),
         estimator._random_state,
+        key,
     )
     trainer = backend.trainer(spec, weights.vector, data, plan)
     estimator.n_iter_ = 0

@@ -9,6 +9,10 @@ Conventions
 results have the dtype of the argument. NaN passes through. Where a derivative does not exist, the value taken is the
 limit from the left: relu' (0) = 0, leaky_relu' (0) = elu' (0) = alpha. step(0) = 1.
 
+An activation that draws (`Activation.draws`) takes, after its parameters, ``u``: numbers from (0, 1), one for each
+element, in the shape and dtype of ``z``. In a step of training they are the uniform random numbers of
+`fastmlp.philox.uniforms`, the same for value and derivative; everywhere else they are 1/2.
+
 The element-wise formulas are plain expressions of NumPy functions with float constants: NumPy evaluates them on arrays,
 and Numba compiles the same source for a single number.
 """
@@ -18,6 +22,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +58,10 @@ class Activation:
         ``grad`` (the gradient with respect to ``a``) and the Jacobian da/dz of each row.
     reason : str
         Why there is no gradient, where `needs` is None.
+    draws : bool
+        Whether `value` and `derivative` take, after the parameters, an array ``u`` of uniform random numbers.
+    ordered : tuple of str
+        Parameters none of which may be less than the one before.
 
     Examples
     --------
@@ -72,6 +82,8 @@ class Activation:
     outputs_only: bool = False
     jacobian_product: Callable[..., np.ndarray] | None = None
     reason: str = ""
+    draws: bool = False
+    ordered: tuple[str, ...] = ()
 
     def resolve(self, given: Mapping[str, float] | None = None) -> tuple[float, ...]:
         """Return the parameter block: the given parameters checked, the others by default, in order.
@@ -89,7 +101,7 @@ class Activation:
         TypeError
             For an unknown parameter, or a value that is no number.
         ValueError
-            For a number that is not finite or not allowed.
+            For a number that is not finite or not allowed, or parameters in the wrong order.
 
         Examples
         --------
@@ -97,20 +109,62 @@ class Activation:
         >>> ACTIVATIONS["linear"].resolve({"beta": 2})
         (1.0, 2.0)
         """
-        return tuple(check_parameters(f"activation {self.name!r}", self.parameters, self.limits, given or {}).values())
+        checked = check_parameters(f"activation {self.name!r}", self.parameters, self.limits, given or {})
+        for low, high in pairwise(self.ordered):
+            if checked[low] > checked[high]:
+                raise ValueError(
+                    f"{low} of activation {self.name!r} must not exceed {high}, got {low} = {checked[low]:g} and "
+                    f"{high} = {checked[high]:g}."
+                )
+        return tuple(checked.values())
+
+    def arguments(self, v: np.ndarray, parameters: tuple[float, ...], u: np.ndarray | None = None) -> tuple[Any, ...]:
+        """Return what `value` and `derivative` take after their first argument ``v``.
+
+        Parameters
+        ----------
+        v : ndarray of shape (n_rows, n_units)
+        parameters : tuple of float
+        u : ndarray of the shape and dtype of `v`, optional
+            Of an activation that draws. None: 1/2 everywhere, as in prediction. The others ignore it.
+
+        Returns
+        -------
+        tuple
+            The parameters and, of an activation that draws, ``u``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp.activations import ACTIVATIONS
+        >>> ACTIVATIONS["randomized_leaky_relu"].arguments(np.array([[-2.0, 3.0]]), (0.1, 0.3))
+        (0.1, 0.3, array([[0.5, 0.5]]))
+        """
+        if not self.draws:
+            return parameters
+        return (*parameters, np.full_like(v, 0.5) if u is None else u)
 
     def check_differentiable(self) -> None:
         """Raise ValueError, with the reason, when there is no gradient through this activation."""
         if self.needs is None:
             raise ValueError(f"There is no gradient through the activation {self.name!r}: {self.reason}.")
 
-    def backward(self, grad: np.ndarray, z: np.ndarray, a: np.ndarray, parameters: tuple[float, ...]) -> np.ndarray:
+    def backward(
+        self,
+        grad: np.ndarray,
+        z: np.ndarray,
+        a: np.ndarray,
+        parameters: tuple[float, ...],
+        u: np.ndarray | None = None,
+    ) -> np.ndarray:
         """Return the gradient with respect to ``z``, given the one with respect to ``a`` (the chain rule).
 
         Parameters
         ----------
         grad, z, a : ndarray of shape (n_rows, n_units)
         parameters : tuple of float
+        u : ndarray of shape (n_rows, n_units), optional
+            As of `arguments`.
 
         Returns
         -------
@@ -134,7 +188,7 @@ class Activation:
         v = a if self.needs == "output" else z
         if self.jacobian_product is not None:
             return self.jacobian_product(v, grad, *parameters)
-        return grad * self.derivative(v, *parameters)
+        return grad * self.derivative(v, *self.arguments(v, parameters, u))
 
 
 REAL = Interval()
@@ -194,6 +248,19 @@ def _leaky_relu(z: np.ndarray, alpha: float) -> np.ndarray:
 def _leaky_relu_derivative(a: np.ndarray, alpha: float) -> np.ndarray:
     # alpha >= 0, so a has the sign of z.
     return np.where(a > 0.0, np.ones_like(a), alpha)
+
+
+def _slope(lower: float, upper: float, u: np.ndarray) -> np.ndarray:
+    return lower + (upper - lower) * u
+
+
+def _randomized_leaky_relu(z: np.ndarray, lower: float, upper: float, u: np.ndarray) -> np.ndarray:
+    return np.maximum(z, 0.0) + _slope(lower, upper, u) * np.minimum(z, 0.0)
+
+
+def _randomized_leaky_relu_derivative(a: np.ndarray, lower: float, upper: float, u: np.ndarray) -> np.ndarray:
+    # The slope is not negative, so a has the sign of z.
+    return np.where(a > 0.0, np.ones_like(a), _slope(lower, upper, u))
 
 
 def _elu(z: np.ndarray, alpha: float) -> np.ndarray:
@@ -305,6 +372,22 @@ _ENTRIES = (
         REAL,
         parameters={"alpha": 0.01},
         limits={"alpha": Interval(0, math.inf, closed="left")},
+    ),
+    # z where z > 0, else slope * z, with a slope for each unit of each row in each step of training, drawn uniformly
+    # from (lower, upper), and (lower + upper) / 2 in prediction: PyTorch's RReLU. arXiv:1505.00853 divides z instead,
+    # by a number drawn from (3, 8), in prediction by its mean, 11 / 2. Both have slopes from (1 / 8, 1 / 3), but not
+    # the same distribution of them, nor the same slope in prediction, 11 / 48 here and 2 / 11 there: the mean of 1 / a
+    # is not 1 over the mean of a. Where lectures draw a slope once and keep it, that is leaky_relu with such an alpha.
+    Activation(
+        "randomized_leaky_relu",
+        _randomized_leaky_relu,
+        _randomized_leaky_relu_derivative,
+        "output",
+        REAL,
+        parameters={"lower": 1 / 8, "upper": 1 / 3},
+        limits={"lower": Interval(0, math.inf, closed="left"), "upper": Interval(0, math.inf, closed="left")},
+        draws=True,
+        ordered=("lower", "upper"),
     ),
     Activation(
         "elu",  # z where z > 0, else alpha * (exp(z) - 1): arXiv:1511.07289

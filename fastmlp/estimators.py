@@ -138,6 +138,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
     last whole step with a warning, and interrupts "lbfgs".
 
+    The activation "randomized_leaky_relu" draws its slopes in the steps of "sgd" and "adam", from a key that every fit
+    and `partial_fit` takes from `random_state` after the initial weights and before the validation split. Predictions,
+    validation scores and "lbfgs" have the mean slope. No other activation draws anything.
+
     References
     ----------
     Glorot and Bengio (2010), "Understanding the difficulty of training deep feedforward neural networks", AISTATS
@@ -575,6 +579,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
     instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
     last whole step with a warning, and interrupts "lbfgs".
+
+    The activation "randomized_leaky_relu" draws its slopes in the steps of "sgd" and "adam", from a key that every fit
+    and `partial_fit` takes from `random_state` after the initial weights and before the validation split. Predictions,
+    validation scores and "lbfgs" have the mean slope. No other activation draws anything.
 
     References
     ----------

@@ -25,7 +25,7 @@ from fastmlp.activations import get_activation
 from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backend
 from fastmlp.solvers import SolverState
 from fastmlp.spec import ActivationLike, NetworkSpec, make_spec
-from fastmlp.training import draw_parameters, run_training
+from fastmlp.training import draw_key, draw_parameters, run_training
 
 if TYPE_CHECKING:
     from fastmlp.trace import Explanation, Trace
@@ -73,6 +73,9 @@ class Network:
     (-b, b) with b = sqrt(6 / (fan_in + fan_out)), 2 instead of 6 in a logistic layer. The output layer follows the
     hidden ones, whatever its own activation: 2 where all of them are logistic (where there are none, where
     `activation` is), else 6.
+
+    The activation "randomized_leaky_relu" draws its slopes in the steps of `fit`, anew in each for every unit of every
+    row. Everywhere else, in `loss` and `gradients` too, it has the mean slope.
 
     The methods may be called from several threads at once as long as none of them changes the parameters.
 
@@ -622,7 +625,8 @@ class Network:
         shuffle : bool, default=True
             Whether every epoch goes through the rows in a new order.
         random_state : int, numpy.random.RandomState or None, default=None
-            Source of the shuffles. None: the network's own, so that a network with a seed is trained like
+            Source of the shuffles and, before the first of them, where an activation draws (randomized_leaky_relu), of
+            the key of its random numbers. None: the network's own, so that a network with a seed is trained like
             scikit-learn's with the same seed.
         callback : callable, optional
             ``callback(net, epoch, loss)`` after every epoch, counted from 1; training stops when it returns true.
@@ -679,7 +683,8 @@ class Network:
         data = self._check_data(X, Y, sample_weight)
 
         batch_size = min(batch_size, data.X.shape[0])
-        plan = Plan(state, batch_size, alpha=self._alpha, shuffle=shuffle, random_state=random_state)
+        key = draw_key(self._spec, random_state)
+        plan = Plan(state, batch_size, alpha=self._alpha, shuffle=shuffle, random_state=random_state, key=key)
         with requested(self._n_threads):
             trainer = self._resolve_backend().trainer(self._spec, self._params, data, plan)
         after_epoch = None if callback is None else lambda epoch, loss: callback(self, epoch, loss)

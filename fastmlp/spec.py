@@ -64,6 +64,11 @@ class NetworkSpec:
         """Whether a row of outputs, and of targets, is one distribution over classes."""
         return self.loss_entry.is_categorical(self.activations[-1][0])
 
+    @cached_property
+    def draws(self) -> bool:
+        """Whether some layer's activation draws random numbers in training."""
+        return any(get_activation(name).draws for name, _ in self.activations)
+
     def check_differentiable(self) -> None:
         """Raise ValueError, with the reason, when some layer's activation has no gradient."""
         for name, _ in self.activations:

@@ -50,6 +50,34 @@ def draw_parameters(
         intercepts[:] = random_state.uniform(-bound, bound, intercepts.shape)
 
 
+def draw_key(spec: NetworkSpec, random_state: np.random.RandomState) -> int:
+    """Draw the key of the random numbers in kernels; where no activation draws, nothing is drawn and the key is 0.
+
+    It is drawn once in every call that trains by epochs: after the initial weights, where there are new ones, and
+    before the split and the shuffles.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    random_state : numpy.random.RandomState
+
+    Returns
+    -------
+    int
+        Of 64 bits.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastmlp.spec import make_spec
+    >>> from fastmlp.training import draw_key
+    >>> spec = make_spec([2, 3, 1], "randomized_leaky_relu", "identity", "squared_error", "float64")
+    >>> draw_key(spec, np.random.RandomState(0)) == draw_key(spec, np.random.RandomState(0)) > 0
+    True
+    """
+    return int(random_state.randint(0, 2**64, dtype=np.uint64)) if spec.draws else 0
+
+
 def run_training(
     trainer: Trainer, params: np.ndarray, epochs: int, callback: Callable[[int, float], object] | None = None
 ) -> list[float]:

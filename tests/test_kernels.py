@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastmlp import philox
 from fastmlp._parameters import Interval
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, Plan
@@ -441,11 +442,26 @@ def activation_kernel(name: str, part: str) -> Callable[[Isa], Callable]:
     return lambda isa: getattr(isa.table.activations[c.ACTIVATION_CODES[name]], part)
 
 
+def applied(entry: Any, part: str, v: np.ndarray, block: tuple[float, ...], u: np.ndarray | None = None) -> np.ndarray:
+    """Return value or derivative of a flat array."""
+    row = v[np.newaxis]
+    return getattr(entry, part)(row, *entry.arguments(row, block, None if u is None else u[np.newaxis]))[0]
+
+
+def drawn(entry: Any, draw: Draw) -> Iterator[tuple[int, Any, np.ndarray]]:
+    """Sizes of blocks of an activation that draws, the kernel's last argument and the random numbers."""
+    for i, (rows, ld) in enumerate(itertools.product((0, 1, 2, 5, 17, 40), (1, 2, 3, 4, 5, 8, 16, 60, 64, 112, 129))):
+        key, step, layer, first = 2**64 - int(draw.rng.integers(2**62)), 2**32 + i, i % 3, 7 * i
+        where = ffi.new("fm_draw *", {"key": key, "step": step, "layer": layer, "row": first, "ld": ld})
+        u = philox.uniforms(key, step, layer, first + rows, ld)[first:]
+        yield rows * ld, where, u.ravel().astype(draw.dtype)
+
+
 def value(name: str, draw: Draw) -> Iterator[Problem]:
     entry, kernel = ACTIVATIONS[name], activation_kernel(name, "value")
 
-    def expected(z, block):
-        a = entry.value(wide(z)[np.newaxis], *block)[0]
+    def expected(z, block, u=None):
+        a = applied(entry, "value", wide(z), block, u)
         # Where the sum in 1 + tanh and the like cancels, its error is multiplied by z.
         return [(a, 4 * draw.eps * np.maximum(abs(a), abs(wide(z))))]
 
@@ -455,20 +471,29 @@ def value(name: str, draw: Draw) -> Iterator[Problem]:
         yield Problem(kernel, (n, In(z), empty(draw.dtype, n), parameters, None), partial(expected, z, block))
         in_place = Out(z)
         yield Problem(kernel, (n, in_place, in_place, parameters, None), partial(expected, z, block))
+    for n, where, u in drawn(entry, draw) if entry.draws else ():
+        z, block = 2 * draw.real(n), draw.block(entry)
+        arguments = n, In(z), empty(draw.dtype, n), ffi.new("double[]", block), where
+        yield Problem(kernel, arguments, partial(expected, z, block, wide(u)))
 
 
 def derivative(name: str, draw: Draw) -> Iterator[Problem]:
     entry, kernel = ACTIVATIONS[name], activation_kernel(name, "derivative")
 
-    def expected(v, delta, block):
-        slope, delta = entry.derivative(wide(v)[np.newaxis], *block)[0], wide(delta)
+    def expected(v, delta, block, u=None):
+        slope, delta = applied(entry, "derivative", wide(v), block, u), wide(delta)
         return [(delta * slope, 32 * draw.eps * abs(delta) * np.maximum(1, abs(slope)))]
 
     for n in draw.sizes:
         z, delta, block = 2 * draw.real(n), draw.real(n), draw.block(entry)
-        v = entry.value(z[np.newaxis], *block)[0] if entry.needs == "output" else z
+        v = applied(entry, "value", z, block) if entry.needs == "output" else z
         arguments = n, In(v), Out(delta), ffi.new("double[]", block), None
         yield Problem(kernel, arguments, partial(expected, v, delta, block))
+    for n, where, u in drawn(entry, draw) if entry.draws else ():
+        z, delta, block = 2 * draw.real(n), draw.real(n), draw.block(entry)
+        v = applied(entry, "value", z, block, u) if entry.needs == "output" else z
+        arguments = n, In(v), Out(delta), ffi.new("double[]", block), where
+        yield Problem(kernel, arguments, partial(expected, v, delta, block, wide(u)))
 
 
 def softmax(draw: Draw) -> Iterator[Problem]:
@@ -904,7 +929,7 @@ def test_activations_of_unusual_numbers(isa, dtype, name, memory):
     for turn in range(len(numbers)):  # each number gets into each lane, and into the last vector
         z = np.roll(numbers, turn)[turn % 3 :]
         with np.errstate(all="ignore"):
-            expected = entry.value(z[np.newaxis], *block)[0]
+            expected = applied(entry, "value", z, block)
         arguments = len(z), In(z), empty(dtype, len(z)), ffi.new("double[]", block), None
         assert_like_numpy(*solve(Problem(activation_kernel(name, "value"), arguments), isa, memory), expected)
 
@@ -916,14 +941,14 @@ def test_derivatives_of_unusual_numbers(isa, dtype, name, memory):
     isa, entry, numbers = kernels_of(isa, dtype), ACTIVATIONS[name], unusual_numbers(dtype)
     block = Draw("unusual", dtype).block(entry)
     with np.errstate(all="ignore"):
-        v = entry.value(numbers[np.newaxis], *block)[0] if entry.needs == "output" else numbers
+        v = applied(entry, "value", numbers, block) if entry.needs == "output" else numbers
     # The largest number times something near 1 may or may not overflow.
     for turn, number in itertools.product(range(0, len(v), 4), [*numbers[abs(numbers) != np.finfo(dtype).max], 1.5]):
         v = np.roll(v, turn)
         # Where a layer's numbers are NaN, so is what comes back to it.
         delta = np.where(np.isnan(v), np.nan, number).astype(dtype)
         with np.errstate(all="ignore"):
-            expected = delta * entry.derivative(v[np.newaxis], *block)[0]
+            expected = delta * applied(entry, "derivative", v, block)
         arguments = len(v), In(v), Out(delta), ffi.new("double[]", block), None
         assert_like_numpy(*solve(Problem(activation_kernel(name, "derivative"), arguments), isa, memory), expected)
 

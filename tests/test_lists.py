@@ -64,6 +64,7 @@ def test_there_are_no_facts_beyond_the_ends():
     for index in outside(ACTIVATIONS):
         assert lib.fm_activation_needs(index) == lib.FM_NEEDS_NOTHING
         assert lib.fm_activation_n_params(index) == -1
+        assert not lib.fm_activation_draws(index)
     for index in outside(SOLVERS):
         assert lib.fm_solver_n_moments(index) == -1
 
@@ -73,6 +74,7 @@ def test_activations(name):
     entry, code = ACTIVATIONS[name], c.ACTIVATION_CODES[name]
     assert lib.fm_activation_needs(code) == NEEDS[entry.needs]
     assert lib.fm_activation_n_params(code) == len(entry.parameters)
+    assert bool(lib.fm_activation_draws(code)) == entry.draws
     assert len(entry.parameters) <= c._PARAMS_PER_ACTIVATION
     # Element-wise activations have kernels, and a derivative where the registry says that there is one. The coupled
     # one comes after the last of them and has kernels of its own.

@@ -64,7 +64,7 @@ def random_outputs_and_targets(loss, output, n=8, k=3):
     rng = np.random.default_rng(1)
     entry = ACTIVATIONS[output]
     z = rng.normal(size=(n, k))
-    a = entry.value(z, *entry.resolve())
+    a = entry.value(z, *entry.arguments(z, entry.resolve()))
     low, high = max(loss.targets.low, -2), min(loss.targets.high, 3)
     y = rng.uniform(low, high, (n, k))
     return z, a, y / y.sum(axis=1, keepdims=True) if loss.is_categorical(output) else y

@@ -206,8 +206,9 @@ class TestActivationDisplay:
         z = np.linspace(-2, 3, 1000)
         assert activation in ActivationDisplay.from_activation(activation).ax_.get_title()
         display = ActivationDisplay.from_activation(unusual(activation), z=z)
-        parameters = ACTIVATIONS[activation].resolve(unusual(activation)[1])
-        np.testing.assert_array_equal(display.value, ACTIVATIONS[activation].value(z[np.newaxis], *parameters)[0])
+        entry, row = ACTIVATIONS[activation], z[np.newaxis]
+        parameters = entry.resolve(unusual(activation)[1])
+        np.testing.assert_array_equal(display.value, entry.value(row, *entry.arguments(row, parameters))[0])
         assert all(f"{key} = " in display.ax_.get_title() for key in ACTIVATIONS[activation].parameters)
         if ACTIVATIONS[activation].needs is None:
             assert display.derivative is None

@@ -99,7 +99,10 @@ def function(case, name, exact, positive):
 def activation(case, name):
     entry = ACTIVATIONS[name]
     z, a = case.array(ROWS, WIDTH), case.array(ROWS, WIDTH)
-    pointers, expected = [case.pointer(z), case.pointer(a)], entry.value(*wide(z), *entry.resolve())
+    pointers, expected = (
+        [case.pointer(z), case.pointer(a)],
+        entry.value(*wide(z), *entry.arguments(*wide(z), entry.resolve())),
+    )
     if name == "softmax":
         scratch = case.pointer(np.zeros(case.kernels.loss_scratch(WIDTH) + 64, dtype=np.uint8), "char *")
         scratch += -int(ffi.cast("uintptr_t", scratch)) % 64
@@ -112,7 +115,7 @@ def derivative(case, name):
     entry = ACTIVATIONS[name]
     parameters = entry.resolve()
     z = case.array(ROWS, WIDTH)
-    a = entry.value(z, *parameters)
+    a = entry.value(z, *entry.arguments(z, parameters))
     v, one = (a if entry.needs == "output" else z), np.ones_like(z)
     delta = one.copy()
     pointers = [case.pointer(v), case.pointer(delta)]
@@ -122,7 +125,7 @@ def derivative(case, name):
         delta[:] = one
         kernel(ELEMENTS, *pointers, block, ffi.NULL)
 
-    return call, delta, entry.derivative(*wide(v), *parameters)
+    return call, delta, entry.derivative(*wide(v), *entry.arguments(*wide(v), parameters))
 
 
 def loss(case, name):

@@ -75,7 +75,8 @@ class Plan:
     random_state : numpy.random.RandomState or None
         Source of the shuffles; an epoch draws what ``RandomState.shuffle(rows)`` draws.
     key : int
-        Key (64 bits) of the counter-based random numbers of activations that draw; the step is the solver's.
+        Key (64 bits) of the counter-based random numbers of activations that draw, in [0, 2**64). The counter's step is
+        the number of steps that the solver took before.
     """
 
     solver: SolverState

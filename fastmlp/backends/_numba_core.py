@@ -29,10 +29,10 @@ def _record(integers: str, floats: str = "") -> np.dtype:
 
 
 # Of a layer: widths and the distances of rows; offsets in the vector of parameters, and in `work`; the addresses of its
-# activation's kernels, and where the activation's parameters begin.
+# activation's kernels, and where the activation's parameters begin; whether it draws, and where its numbers are.
 LAYER = _record(
     "fan_in fan_out ld_in ld coefs intercepts weights bias transposed weights_grad bias_grad input z a"
-    " value backward needs_z parameters"
+    " value backward needs_z parameters draws u"
 )
 # Of a network and its data: sizes, the reals of a vector, whether delta is a - y, the forms of the data; the addresses
 # of the loss's kernels; offsets in `work`.
@@ -40,9 +40,9 @@ NETWORK = _record(
     "n_coefs n_parameters lanes canonical sparse x_is_float64 has_codes has_weights"
     " term derivative targets terms delta next_delta"
 )
-# Of a pass or of training: settings, results, and how far it has come.
+# Of a pass or of training: settings, results, and how far it has come. The key's 64 bits are those of an int64.
 RUN = _record(
-    "row batch_row epoch n_epochs batch_size t update generator with_gradient",
+    "row batch_row epoch n_epochs batch_size t update generator with_gradient is_training key",
     "alpha loss weight l2 epoch_data epoch_l2",
 )
 
@@ -124,8 +124,39 @@ def _sparse_gradient(layer, x, index, first, rows, work, delta, grad):
 
 
 @inlined
-def _forward(network, layers, constants, params, x, index, first, rows, work):
-    """Send a block of rows through the network; z and a of each layer are left in `work`."""
+def _fill_means(layer, rows, work):
+    for i in range(rows * layer.ld):
+        work[layer.u + i] = 0.5
+
+
+@inlined
+def _fill_uniforms(layer, depth, rows, work, key, step, first):
+    """Fill in what `fastmlp.philox.uniforms` returns, from row `first` of the batch on."""
+    low, shift = np.uint64(0xFFFFFFFF), np.uint64(32)
+    for i in range(rows):
+        for block in range((layer.fan_out + 3) // 4):
+            c0, c1, c2, c3 = np.uint64(block), np.uint64(first + i), np.uint64(depth), np.uint64(step) & low
+            k0, k1 = key & low, key >> shift
+            for _ in range(10):
+                p0, p1 = np.uint64(0xD2511F53) * c0, np.uint64(0xCD9E8D57) * c2
+                c0, c1 = p1 >> shift ^ c1 ^ k0, p1 & low
+                c2, c3 = p0 >> shift ^ c3 ^ k1, p0 & low
+                k0, k1 = k0 + np.uint64(0x9E3779B9) & low, k1 + np.uint64(0xBB67AE85) & low
+            # A row is padded to whole vectors, and so at least to four units.
+            u = layer.u + i * layer.ld + 4 * block
+            work[u] = (np.float64(c0) + 0.5) * 2.0**-32
+            work[u + 1] = (np.float64(c1) + 0.5) * 2.0**-32
+            work[u + 2] = (np.float64(c2) + 0.5) * 2.0**-32
+            work[u + 3] = (np.float64(c3) + 0.5) * 2.0**-32
+
+
+@inlined
+def _forward(network, layers, constants, params, x, index, first, rows, work, draw):
+    """Send a block of rows through the network; z and a of each layer are left in `work`.
+
+    `draw` tells whether this is a step of training; if so the key of its random numbers, its number, and which row of
+    the batch is the block's first.
+    """
     padded = _round_up(rows, TILE_ROWS)
     if not network.sparse:
         _gather(network, layers[0], x, index, first, rows, work)
@@ -150,8 +181,14 @@ def _forward(network, layers, constants, params, x, index, first, rows, work):
                 padded,
                 layer.fan_in,
             )
-        z, a = at(work, layer.z), at(work, layer.a)
-        call(layer.value, (rows, layer.fan_out, layer.ld, z, a, at(constants, layer.parameters)))
+        if layer.draws:
+            is_training, key, step, row = draw
+            if is_training:
+                _fill_uniforms(layer, depth, rows, work, key, step, row)
+            else:
+                _fill_means(layer, rows, work)
+        z, a, u = at(work, layer.z), at(work, layer.a), at(work, layer.u)
+        call(layer.value, (rows, layer.fan_out, layer.ld, z, a, at(constants, layer.parameters), u))
 
 
 @inlined
@@ -174,7 +211,8 @@ def _fill_targets(network, last, targets, index, first, rows, work):
 @inlined
 def _backward_activation(layer, constants, rows, work, delta):
     v = at(work, layer.z) if layer.needs_z else at(work, layer.a)
-    call(layer.backward, (rows, layer.fan_out, layer.ld, v, at(work, delta), at(constants, layer.parameters)))
+    d, parameters, u = at(work, delta), at(constants, layer.parameters), at(work, layer.u)
+    call(layer.backward, (rows, layer.fan_out, layer.ld, v, d, parameters, u))
 
 
 @inlined
@@ -325,7 +363,8 @@ def _rows(network, layers, constants, params, x, targets, index, run, first, row
         if budget < 0:
             return False
         begin, n = first + run.batch_row, min(BLOCK_ROWS, rows - run.batch_row)
-        _forward(network, layers, constants, params, x, index, begin, n, work)
+        draw = run.is_training, np.uint64(run.key), run.t, run.batch_row
+        _forward(network, layers, constants, params, x, index, begin, n, work, draw)
         loss, weight = _loss(network, layers, constants, targets, index, begin, n, work, run.with_gradient)
         if run.with_gradient:
             _backward(network, layers, constants, x, index, begin, n, work, grad)
@@ -356,7 +395,7 @@ def _forward_entry(networks, layers, constants, params, x32, x64, indptr, indice
     _pack(network, layers, params, work)
     for begin in range(first, last, BLOCK_ROWS):
         rows = min(BLOCK_ROWS, last - begin)
-        _forward(network, layers, constants, params, x, index, begin, rows, work)
+        _forward(network, layers, constants, params, x, index, begin, rows, work, (0, np.uint64(0), 0, 0))
         for i in range(rows):
             for j in range(outputs.fan_out):
                 out[begin + i, j] = work[outputs.a + i * outputs.ld + j]

@@ -52,7 +52,7 @@ count = n_hyper = n_factors = 0
 eps = 0.0
 
 
-def _value(rows, n, ld, z, a, parameters):
+def _value(rows, n, ld, z, a, parameters, u):
     size = rows * ld
     z, a = carray(z, (size,)), carray(a, (size,))
     block = to_fixed_tuple(carray(parameters, (count,)), count)
@@ -60,7 +60,7 @@ def _value(rows, n, ld, z, a, parameters):
         a[i] = formula(z[i], *block)
 
 
-def _derivative(rows, n, ld, v, d, parameters):
+def _derivative(rows, n, ld, v, d, parameters, u):
     size = rows * ld
     v, d = carray(v, (size,)), carray(d, (size,))
     block = to_fixed_tuple(carray(parameters, (count,)), count)
@@ -68,7 +68,23 @@ def _derivative(rows, n, ld, v, d, parameters):
         d[i] *= formula(v[i], *block)
 
 
-def _softmax(rows, n, ld, z, a, parameters):
+def _drawing_value(rows, n, ld, z, a, parameters, u):
+    size = rows * ld
+    z, a, u = carray(z, (size,)), carray(a, (size,)), carray(u, (size,))
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    for i in range(size):
+        a[i] = formula(z[i], *block, u[i])
+
+
+def _drawing_derivative(rows, n, ld, v, d, parameters, u):
+    size = rows * ld
+    v, d, u = carray(v, (size,)), carray(d, (size,)), carray(u, (size,))
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    for i in range(size):
+        d[i] *= formula(v[i], *block, u[i])
+
+
+def _softmax(rows, n, ld, z, a, parameters, u):
     z, a = carray(z, (rows, ld)), carray(a, (rows, ld))
     for i in range(rows):
         largest = z[i, 0]
@@ -83,7 +99,7 @@ def _softmax(rows, n, ld, z, a, parameters):
             a[i, j] /= total
 
 
-def _softmax_backward(rows, n, ld, p, d, parameters):
+def _softmax_backward(rows, n, ld, p, d, parameters, u):
     p, d = carray(p, (rows, ld)), carray(d, (rows, ld))
     for i in range(rows):
         total = p[i, 0] * d[i, 0]
@@ -125,21 +141,23 @@ _COUPLED = {"softmax": (_softmax, _softmax_backward)}
 
 def _block_signature(real):
     place = types.CPointer(from_dtype(np.dtype(real)))
-    return types.void(types.int64, types.int64, types.int64, place, place, place)
+    return types.void(types.int64, types.int64, types.int64, place, place, place, place)
 
 
 @cache
 def activation_kernel(name: str, real: type, *, derivative: bool) -> Any:
-    """Return the kernel ``(rows, n, ld, z, a, parameters)`` of an activation or, in place on d, ``(.., v, d, ..)``.
+    """Return the kernel ``(rows, n, ld, z, a, parameters, u)`` of an activation or, in place on d, ``(.., v, d, ..)``.
 
-    It works on `rows` rows of `n` units in arrays whose rows are `ld` elements apart.
+    It works on `rows` rows of `n` units in arrays whose rows are `ld` elements apart. Only an activation that draws
+    looks at u.
     """
     entry = ACTIVATIONS[name]
     title = f"{name}_{'backward' if derivative else 'value'}_{real.__name__}"
     if entry.jacobian_product is not None:
         return kernel(_COUPLED[name][derivative], title, _block_signature(real), exp=module_of(real).exp)
     formula = scalar(entry.derivative if derivative else entry.value, real)
-    template = _derivative if derivative else _value
+    templates = (_drawing_value, _drawing_derivative) if entry.draws else (_value, _derivative)
+    template = templates[derivative]
     return kernel(template, title, _block_signature(real), formula=formula, count=len(entry.parameters))
 
 

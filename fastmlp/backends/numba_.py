@@ -190,6 +190,8 @@ class _Network:
             layer["transposed"] = take(fan_out, fan_in)
             layer["bias"], layer["bias_grad"] = take(1, fan_out), take(1, fan_out)
             layer["input"], layer["z"], layer["a"] = inputs, take(rows, fan_out), take(rows, fan_out)
+            # Where nothing is drawn, any address will do.
+            layer["u"] = take(rows, fan_out) if ACTIVATIONS[spec.activations[depth][0]].draws else layer["a"]
             coefs, intercepts, inputs = coefs + fan_in * fan_out, intercepts + fan_out, layer["a"]
         record["targets"], record["terms"] = take(rows, spec.units[-1]), take(rows, spec.units[-1])
         record["delta"], record["next_delta"] = (take(rows, max(spec.units)) for _ in range(2))
@@ -203,7 +205,7 @@ class _Network:
             layer["parameters"] = place
             self.constants[place : place + len(block)] = block
             place += len(block)
-            layer["needs_z"] = ACTIVATIONS[name].needs == "preactivation"
+            layer["needs_z"], layer["draws"] = ACTIVATIONS[name].needs == "preactivation", ACTIVATIONS[name].draws
             layer["value"] = activation_kernel(name, real, derivative=False).address
             if purpose == "gradient":
                 layer["backward"] = activation_kernel(name, real, derivative=True).address
@@ -289,7 +291,8 @@ class NumbaTrainer:
         if not (plan.shuffle or order.flags.writeable):
             order = order.copy()
         self._run = np.zeros(1, core.RUN)
-        self._run["with_gradient"] = 1
+        self._run["with_gradient"] = self._run["is_training"] = 1
+        self._run["key"] = np.uint64(plan.key).astype(np.int64)
         self._lock: Any = nullcontext()
         if plan.shuffle:
             bit_generator = plan.random_state._bit_generator

@@ -14,6 +14,9 @@ For one batch of rows, with L weight layers, a[0] = X, and all arrays of shape (
 where ``W[l]``, of shape (fan_in, fan_out), is ``coefs[l-1]``. With sample weights every row of delta[L] is multiplied
 by its weight; the mean over rows divides by the sum of the weights, s; the L2 penalty adds alpha W / s to dW.
 
+In a step of training an activation that draws gets its uniform random numbers, of shape (rows, units of the layer), in
+g_l and g_l' alike; everywhere else, gradients outside of training included, it gets 1/2 instead.
+
 X may be a scipy CSR matrix: ``X @ W``, ``X.T @ delta`` and ``X[rows]`` read the same for both.
 """
 
@@ -29,6 +32,9 @@ from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 from fastmlp.spec import NetworkSpec
+
+Drawn = list[np.ndarray | None]
+"""The uniform random numbers of each layer, None where its activation draws none (or, in prediction, 1/2)."""
 
 
 class NumpyBackend:
@@ -54,12 +60,18 @@ class NumpyBackend:
 
     def layers(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         """Return pre-activations and activations of all weight layers, each of shape (n, fan_out)."""
+        return self._layers(spec, params, X, [None] * spec.n_layers)
+
+    def _layers(
+        self, spec: NetworkSpec, params: np.ndarray, X: Any, drawn: Drawn
+    ) -> tuple[list[np.ndarray], list[np.ndarray]]:
         W, b = spec.layout.coefs(params), spec.layout.intercepts(params)
         z, a = [], []
         inputs = X.astype(spec.dtype, copy=False)
         for layer, (name, parameters) in enumerate(spec.activations):
             z.append(inputs @ W[layer] + b[layer])
-            a.append(ACTIVATIONS[name].value(z[layer], *parameters))
+            entry = ACTIVATIONS[name]
+            a.append(entry.value(z[layer], *entry.arguments(z[layer], parameters, drawn[layer])))
             inputs = a[layer]
         return z, a
 
@@ -73,8 +85,18 @@ class NumpyBackend:
         """
         return _loss_parts(spec, params, data, alpha, self.forward(spec, params, data.X))
 
-    def loss_grad(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray) -> LossParts:
+    def loss_grad(
+        self,
+        spec: NetworkSpec,
+        params: np.ndarray,
+        data: Data,
+        alpha: float,
+        grad: np.ndarray,
+        drawn: Drawn | None = None,
+    ) -> LossParts:
         """Return the loss over all rows and write the gradient of the mean loss, L2 term included, into `grad`.
+
+        `drawn` are the random numbers of each layer in a step of training, as `draw` returns them.
 
         Raises
         ------
@@ -86,10 +108,11 @@ class NumpyBackend:
         X = data.X.astype(spec.dtype, copy=False)
         W = spec.layout.coefs(params)
         dW, db = spec.layout.coefs(grad), spec.layout.intercepts(grad)
-        z, a = self.layers(spec, params, X)
+        drawn = [None] * spec.n_layers if drawn is None else drawn
+        z, a = self._layers(spec, params, X, drawn)
         parts = _loss_parts(spec, params, data, alpha, a[-1])
         s = parts.weight
-        delta = _output_delta(spec, z[-1], a[-1], _target_rows(spec, data))
+        delta = _output_delta(spec, z[-1], a[-1], _target_rows(spec, data), drawn[-1])
         if data.sample_weight is not None:
             delta = delta * data.sample_weight[:, np.newaxis]
         for layer in reversed(range(spec.n_layers)):
@@ -98,7 +121,8 @@ class NumpyBackend:
             db[layer][:] = delta.sum(axis=0) / s
             if layer > 0:
                 name, parameters = spec.activations[layer - 1]
-                delta = ACTIVATIONS[name].backward(delta @ W[layer].T, z[layer - 1], a[layer - 1], parameters)
+                below = z[layer - 1], a[layer - 1], parameters, drawn[layer - 1]
+                delta = ACTIVATIONS[name].backward(delta @ W[layer].T, *below)
         return parts
 
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> NumpyTrainer:
@@ -108,6 +132,13 @@ class NumpyBackend:
     def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
         """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
         return philox.uniforms(key, step, layer, rows, width)
+
+    def draw(self, spec: NetworkSpec, key: int, step: int, rows: int) -> Drawn:
+        """Return, for each layer whose activation draws, its random numbers in a step; None for the others."""
+        return [
+            self.uniforms(key, step, layer, rows, width).astype(spec.dtype) if ACTIVATIONS[name].draws else None
+            for layer, ((name, _), width) in enumerate(zip(spec.activations, spec.units[1:], strict=True))
+        ]
 
 
 def _target_rows(spec: NetworkSpec, data: Data) -> np.ndarray:
@@ -133,13 +164,13 @@ def _loss_parts(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float,
     return LossParts(data=float(total), l2=float(alpha / 2 * squares), weight=float(weight))
 
 
-def _output_delta(spec: NetworkSpec, z: np.ndarray, a: np.ndarray, y: np.ndarray) -> np.ndarray:
+def _output_delta(spec: NetworkSpec, z: np.ndarray, a: np.ndarray, y: np.ndarray, u: np.ndarray | None) -> np.ndarray:
     """Return the derivative of each row's loss with respect to the output layer's pre-activations."""
     loss = LOSSES[spec.loss]
     name, parameters = spec.activations[-1]
     if name in loss.canonical:
         return a - y
-    return ACTIVATIONS[name].backward(loss.gradient(a, y, name), z, a, parameters)
+    return ACTIVATIONS[name].backward(loss.gradient(a, y, name), z, a, parameters, u)
 
 
 class NumpyTrainer:
@@ -190,7 +221,8 @@ class NumpyTrainer:
     def _step(self, batch: Data) -> LossParts:
         state = self.plan.solver
         grad = np.empty_like(self.params)
-        parts = self.backend.loss_grad(self.spec, self.params, batch, self.plan.alpha, grad)
+        drawn = self.backend.draw(self.spec, self.plan.key, state.t, batch.X.shape[0])
+        parts = self.backend.loss_grad(self.spec, self.params, batch, self.plan.alpha, grad, drawn)
 
         params, moments, t = self.params.copy(), [m.copy() for m in state.moments], state.t + 1
         SOLVERS[state.name].update(params, grad, moments, t, **state.hyper)

@@ -47,7 +47,7 @@ class ActivationDisplay:
     def from_activation(
         cls, activation: ActivationLike, *, z: Any = None, ax: Axes | None = None, **line_options: Any
     ) -> ActivationDisplay:
-        """Draw an activation of the registry.
+        """Draw an activation of the registry, as it is in prediction: one that draws, with the mean of its slopes.
 
         Parameters
         ----------
@@ -76,7 +76,7 @@ class ActivationDisplay:
             raise ValueError(f"Expected an activation that is a function of one number, got {name!r}.")
         z = np.linspace(-6, 6, 601) if z is None else np.asarray(z, dtype=np.float64).ravel()
         row = z[np.newaxis]
-        value = entry.value(row, *parameters)
+        value = entry.value(row, *entry.arguments(row, parameters))
         derivative = None
         if entry.needs is not None:
             derivative = entry.backward(np.ones_like(row), row, value, parameters)[0]

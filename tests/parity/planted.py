@@ -86,16 +86,16 @@ _entry(
 
 
 @_wrap("l2_on_biases", numpy_.NumpyBackend, "loss_grad")
-def _l2_on_biases(old, self, spec, params, data, alpha, grad):
-    parts = old(self, spec, params, data, alpha, grad)
+def _l2_on_biases(old, self, spec, params, data, alpha, grad, *drawn):
+    parts = old(self, spec, params, data, alpha, grad, *drawn)
     n = spec.layout.n_coefs
     grad[n:] += alpha * params[n:] / parts.weight
     return parts
 
 
 @_wrap("l2_gradient_undivided", numpy_.NumpyBackend, "loss_grad")
-def _l2_undivided(old, self, spec, params, data, alpha, grad):
-    parts = old(self, spec, params, data, alpha, grad)
+def _l2_undivided(old, self, spec, params, data, alpha, grad, *drawn):
+    parts = old(self, spec, params, data, alpha, grad, *drawn)
     n = spec.layout.n_coefs
     grad[:n] += alpha * params[:n] * (1 - 1 / parts.weight)
     return parts
@@ -113,8 +113,8 @@ def _l2_doubled(old, *args):
 
 
 @_wrap("multi_output_gradient_averaged", numpy_.NumpyBackend, "loss_grad")
-def _gradient_averaged(old, self, spec, params, data, alpha, grad):
-    parts = old(self, spec, params, data, alpha, grad)
+def _gradient_averaged(old, self, spec, params, data, alpha, grad, *drawn):
+    parts = old(self, spec, params, data, alpha, grad, *drawn)
     if spec.loss == "squared_error":
         grad /= spec.units[-1]
     return parts
