@@ -3,7 +3,8 @@ Every activation and its derivative
 ===================================
 
 The functions that fastmlp has for hidden layers, and the step function of the perceptron. The derivative is what the
-gradient is multiplied by on its way back: where it is 0, nothing is learned, and where it is small, little.
+gradient is multiplied by on its way back: where it is 0, nothing is learned, and where it is small, little. The
+randomized leaky ReLU is shown as it predicts, with the mean of the slopes that it draws in training.
 """
 
 # %%
@@ -26,7 +27,7 @@ displays = {
     for name, ax in zip(names, axes.flat, strict=False)
 }
 for display in displays.values():
-    display.ax_.set_ylim(-2.2, 2.2)
+    display.ax_.set(ylim=(-2.2, 2.2), title=display.name.replace(" (", "\n("))
 
 # %%
 # The greatest derivative
