@@ -14,6 +14,8 @@
 enum { FM_FLOAT32 = 0, FM_FLOAT64 = 1 };
 enum { FM_SCALAR = 0, FM_AVX2 = 1, FM_AVX512 = 2, FM_N_ISAS = 3 };
 enum { FM_NEEDS_OUTPUT = 0, FM_NEEDS_PREACTIVATION = 1, FM_NEEDS_NOTHING = 2 };
+/* In the place of an index into the list of activations or of losses: one of the caller's own. */
+enum { FM_OWN = -1 };
 
 typedef enum fm_status {
     FM_OK = 0,
@@ -25,6 +27,12 @@ typedef enum fm_status {
     FM_NOT_FINITE = 6 /* a number of the input is NaN or infinite */
 } fm_status;
 
+/* An activation of the caller's own: its kernel, with a derivative, and what that needs. */
+typedef struct fm_own_activation {
+    fm_activation_kernel kernel;
+    int needs;
+} fm_own_activation;
+
 /* A network; its parameters are one vector: the coefs (fan_in, fan_out) of all layers, then the intercepts. */
 typedef struct fm_network {
     int dtype;
@@ -32,8 +40,10 @@ typedef struct fm_network {
     int canonical; /* delta of the outputs is output - target */
     int n_layers;
     const int64_t *units; /* n_layers + 1 widths */
-    const int *activations; /* n_layers indices into the list */
+    const int *activations; /* n_layers indices into the list, or FM_OWN */
     const double *activation_params; /* (n_layers, 4) */
+    const fm_own_activation *own_activations; /* (n_layers), read where activations says FM_OWN; else NULL may stand */
+    const fm_loss_kernel *own_loss; /* where loss is FM_OWN */
 } fm_network;
 
 /* Rows of input: dense with rows ldx apart, or, where indptr is given, CSR with sorted unique columns. Dense rows may be

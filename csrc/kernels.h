@@ -34,10 +34,19 @@ typedef struct fm_activation_kernel {
     void (*derivative)(int64_t n, const void *v, void *delta, const double *params, const fm_draw *draw);
 } fm_activation_kernel;
 
+/* A loss of the caller's own, of outputs a and targets y, one by one. */
+typedef struct fm_loss_kernel {
+    /* out[i]: what a[i] adds to the loss of its row */
+    void (*term)(int64_t n, const void *a, const void *y, void *out);
+    /* out[i]: the derivative of that by a[i] */
+    void (*derivative)(int64_t n, const void *a, const void *y, void *out);
+} fm_loss_kernel;
+
 /* A block of at most FM_BLOCK rows of outputs, for the loss kernel. */
 typedef struct fm_outputs {
     int64_t rows, n_outputs;
     int loss;                /* index in the list of losses */
+    const fm_loss_kernel *own; /* NULL, or a loss in the place of that one; it also sees zeros beyond the last row */
     int softmax;             /* a holds pre-activations of a softmax, which is applied here */
     int canonical;           /* delta = output - target */
     int hard;                /* every target is 0 or 1 (a one-hot row, for softmax) */

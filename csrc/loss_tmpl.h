@@ -200,6 +200,18 @@ static const K(loss_form) *const K(loss_forms)[][2] = {FM_LOSSES(FM_ENTRY)};
 #undef FM_PLAIN_FORM
 #undef FM_LOG_FORM
 
+/* The terms of a loss of the caller's own, into `terms`, and their sums over the outputs, in order. */
+static void K(own_tile_term)(const fm_loss_kernel *own, int64_t n, const REAL *a, const REAL *y, REAL *terms, REAL *out)
+{
+    own->term(n * FM_LANES, a, y, terms);
+    for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+        V(t) sum = V(zero)();
+        for (int64_t j = lane; j < n * FM_LANES; j += FM_LANES)
+            sum = V(add)(sum, V(load)(terms + j));
+        V(store)(out + lane, sum);
+    }
+}
+
 /* d = p * (d - sum d p): the Jacobian of the softmax times the derivative by its outputs, sum in output order. */
 static void K(softmax_backward)(int64_t n, const REAL *p, REAL *d)
 {
@@ -219,6 +231,8 @@ static void K(tile_delta)(const fm_outputs *o, const K(loss_form) * form, int64_
     const int64_t n = o->n_outputs;
     if (o->canonical)
         K(tile_derivative)(n, a, y, d, V(sub));
+    else if (o->own)
+        o->own->derivative(n * FM_LANES, a, y, d);
     else
         form->derivative(n, a, y, d);
     if (o->softmax && !o->canonical)
@@ -259,11 +273,11 @@ static void K(add_terms)(int rows, const REAL *term, const REAL *w, double *loss
 
 static void K(loss)(fm_outputs *o)
 {
-    const K(loss_form) *form = K(loss_forms)[o->loss][o->softmax != 0];
+    const K(loss_form) *form = o->own ? NULL : K(loss_forms)[o->loss][o->softmax != 0];
     const int64_t n = o->n_outputs, n_products = o->softmax ? 1 : n;
     REAL *a = o->scratch, *y = a + K(tile_size)(n), *d = y + K(tile_size)(n);
     fm_likelihood *products = (fm_likelihood *)(d + K(tile_size)(n));
-    const int logs = o->hard && !o->weight && form->likelihood;
+    const int logs = o->hard && !o->weight && form && form->likelihood;
     double loss[FM_LANES] = {0}, weight[FM_LANES] = {0};
     for (int64_t j = 0; logs && j < n_products; j++)
         fm_likelihood_start(products + j);
@@ -283,7 +297,10 @@ static void K(loss)(fm_outputs *o)
         if (logs) {
             form->likelihood(n, a, y, rows, !o->softmax, products);
         } else {
-            form->term(n, a, y, term);
+            if (o->own)
+                K(own_tile_term)(o->own, n, a, y, d, term);
+            else
+                form->term(n, a, y, term);
             K(add_terms)(rows, term, o->weight ? w : NULL, loss, weight);
         }
         if (o->delta)

@@ -22,15 +22,41 @@ int fm_activation_needs(int index)
     return index >= 0 && index < FM_N_ACTIVATIONS ? activation_needs[index] : FM_NEEDS_NOTHING;
 }
 
+/* What the derivative of layer l's activation needs. */
+static int needs_of(const fm_network *net, int64_t l)
+{
+    const int activation = net->activations[l];
+    return activation == FM_OWN ? net->own_activations[l].needs : activation_needs[activation];
+}
+
+static int bad_own_activation(const fm_network *net, int l)
+{
+    const fm_own_activation *own = net->own_activations ? &net->own_activations[l] : NULL;
+    return !own || !own->kernel.value || !own->kernel.derivative ||
+           (own->needs != FM_NEEDS_OUTPUT && own->needs != FM_NEEDS_PREACTIVATION);
+}
+
+static int bad_loss(const fm_network *net)
+{
+    if (net->loss == FM_OWN)
+        return !net->own_loss || !net->own_loss->term || !net->own_loss->derivative;
+    return net->loss < 0 || net->loss >= FM_N_LOSSES;
+}
+
 int fm_check_network(const fm_network *net)
 {
-    if (net->n_layers < 1 || net->loss < 0 || net->loss >= FM_N_LOSSES)
+    if (net->n_layers < 1 || bad_loss(net))
         return FM_BAD_ARGUMENT;
     for (int l = 0; l <= net->n_layers; l++)
         if (net->units[l] < 1)
             return FM_BAD_ARGUMENT;
     for (int l = 0; l < net->n_layers; l++) {
         const int activation = net->activations[l], last = l == net->n_layers - 1;
+        if (activation == FM_OWN) {
+            if (bad_own_activation(net, l))
+                return FM_BAD_ARGUMENT;
+            continue;
+        }
         if (activation < 0 || activation >= FM_N_ACTIVATIONS || (activation == FM_ACTIVATION_softmax && !last))
             return FM_BAD_ARGUMENT;
     }
@@ -40,7 +66,7 @@ int fm_check_network(const fm_network *net)
 int fm_check_differentiable(const fm_network *net)
 {
     for (int l = 0; l < net->n_layers; l++)
-        if (activation_needs[net->activations[l]] == FM_NEEDS_NOTHING)
+        if (needs_of(net, l) == FM_NEEDS_NOTHING)
             return FM_NOT_DIFFERENTIABLE;
     return FM_OK;
 }
@@ -52,10 +78,24 @@ char *fm_take(char *base, int64_t *used, int64_t bytes)
     return p;
 }
 
+/* The distance of the rows of layer l (see fm_layer). */
+static int64_t row_distance(const fm_context *c, int64_t l)
+{
+    const int64_t fan_out = c->net->units[l + 1];
+    return fan_out == 1 || c->net->activations[l] == FM_OWN ? fan_out : round_up(fan_out, CACHE_LINE / c->real);
+}
+
+static const fm_activation_kernel *kernel_of(const fm_context *c, int64_t l)
+{
+    const int activation = c->net->activations[l];
+    if (activation == FM_OWN)
+        return &c->net->own_activations[l].kernel;
+    return activation == FM_ACTIVATION_softmax ? NULL : &c->kernels->activations[activation];
+}
+
 static void lay_out_layers(fm_context *c, fm_layer *layers)
 {
     const fm_network *net = c->net;
-    const int64_t line = CACHE_LINE / c->real;
     c->n_coefs = 0;
     c->n_params = 0;
     for (int64_t l = 0; l < c->n_layers; l++)
@@ -67,11 +107,12 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
             layers[l] = (fm_layer){
                 .fan_in = fan_in,
                 .fan_out = fan_out,
-                .ld = fan_out == 1 ? 1 : round_up(fan_out, line),
+                .ld = row_distance(c, l),
                 .coefs = coefs * c->real,
                 .intercepts = intercepts * c->real,
                 .activation = net->activations[l],
-                .needs = activation_needs[net->activations[l]],
+                .needs = needs_of(net, l),
+                .kernel = kernel_of(c, l),
                 .activation_params = net->activation_params + l * FM_MAX_ACTIVATION_PARAMS,
             };
         coefs += fan_in * fan_out;
@@ -88,7 +129,7 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
         const int64_t fan_in = c->net->units[l], fan_out = c->net->units[l + 1];
         const int64_t bytes = rows * round_up(fan_out, line) * c->real, transposed_ld = round_up(fan_in, line);
         char *a = fm_take(base, used, bytes), *z = a, *transposed = NULL;
-        if (activation_needs[c->net->activations[l]] == FM_NEEDS_PREACTIVATION)
+        if (needs_of(c->net, l) == FM_NEEDS_PREACTIVATION)
             z = fm_take(base, used, bytes);
         char *delta = slices > 1 ? fm_take(base, used, bytes) : c->delta[(c->n_layers - 1 - l) % 2];
         if (l > 0 && fan_in > 1 && fan_out > 1)
@@ -225,8 +266,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
         else
             k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld);
         if (!softmax)
-            k->activations[layer->activation].value(rows * ld, z + place, a + place, layer->activation_params,
-                                                    strip_draw(draw, i, &own));
+            layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params, strip_draw(draw, i, &own));
     }
     if (softmax && a)
         k->softmax(m, n, z, ld, a, ld, c->loss_scratch);
@@ -291,8 +331,8 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
         else
             k->product(rows, layer->fan_in, n, delta, layer->ld, layer->transposed, layer->transposed_ld, NULL,
                        out + place, below->ld);
-        k->activations[below->activation].derivative(rows * below->ld, v + place, out + place, below->activation_params,
-                                                     strip_draw(draw, i, &own));
+        below->kernel->derivative(rows * below->ld, v + place, out + place, below->activation_params,
+                                  strip_draw(draw, i, &own));
     }
 }
 
@@ -307,6 +347,7 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
         .rows = b->rows,
         .n_outputs = n,
         .loss = c->net->loss,
+        .own = c->net->loss == FM_OWN ? c->net->own_loss : NULL,
         .softmax = last->activation == FM_ACTIVATION_softmax,
         .canonical = c->net->canonical,
         .hard = y->hard,
@@ -324,8 +365,8 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
     *loss_sum = o.loss_sum;
     *weight_sum = o.weight_sum;
     if (delta && !o.canonical && !o.softmax)
-        c->kernels->activations[last->activation].derivative(b->rows * last->ld, at(c, b, needed(last), last->ld),
-                                                             delta, last->activation_params, draw);
+        last->kernel->derivative(b->rows * last->ld, at(c, b, needed(last), last->ld), delta, last->activation_params,
+                                 draw);
 }
 
 /* Fetch the rows and run them through all layers; returns the work. */

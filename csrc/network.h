@@ -5,12 +5,14 @@
 
 #include "fastmlp.h"
 
-/* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned, or 1
- * for a single unit. z and a coincide unless the derivative needs the pre-activation. */
+/* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned; or 1
+ * for a single unit; or fan_out for an activation of the caller's own, which then gets a block in one call and sees
+ * nothing else. z and a coincide unless the derivative needs the pre-activation. */
 typedef struct fm_layer {
     int64_t fan_in, fan_out, ld;
     int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */
     int activation, needs;
+    const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */
     char *transposed;          /* coefs^T (fan_out, transposed_ld), for the deltas of the layer below */
