@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fastmlp import plotting
     from fastmlp._config import config_context
     from fastmlp._show_versions import show_versions
+    from fastmlp.custom import activation, loss
     from fastmlp.estimators import MLPClassifier, MLPRegressor
     from fastmlp.network import Network
     from fastmlp.patch import patch_sklearn, unpatch_sklearn
@@ -22,7 +23,9 @@ __all__ = [
     "MLPRegressor",
     "Network",
     "__version__",
+    "activation",
     "config_context",
+    "loss",
     "patch_sklearn",
     "plotting",
     "show_versions",
@@ -33,7 +36,9 @@ _MODULES = {
     "MLPClassifier": "fastmlp.estimators",
     "MLPRegressor": "fastmlp.estimators",
     "Network": "fastmlp.network",
+    "activation": "fastmlp.custom",
     "config_context": "fastmlp._config",
+    "loss": "fastmlp.custom",
     "patch_sklearn": "fastmlp.patch",
     "show_versions": "fastmlp._show_versions",
     "unpatch_sklearn": "fastmlp.patch",

@@ -13,12 +13,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._increment import NOT_FINITE, Increment, may_bind
 from fastmlp._lbfgs import fit_lbfgs
+from fastmlp._parameters import name_of, registered
 from fastmlp._predictor import Predictor, Source
 from fastmlp._short import ShortPath
 from fastmlp._sklearn import (
     CallbackSupportMixin,
     Interval,
     Options,
+    Registered,
     StrOptions,
     _check_sample_weight,
     lbfgs_point_dtype,
@@ -28,9 +30,10 @@ from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import requested
 from fastmlp._validation import check_csr, seeded_random_state
 from fastmlp._weights import Weights, adopt
-from fastmlp.activations import ACTIVATIONS
+from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import BACKENDS, Data, get_backend
 from fastmlp.layout import Layout
+from fastmlp.losses import LOSSES, Loss, check_pair
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import draw_parameters
 
@@ -42,9 +45,9 @@ _ROWS_AT_A_TIME = 4096
 
 @lru_cache(maxsize=256)
 def _make_spec(
-    units: tuple[int, ...], activation: str, output_activation: str, loss: str, dtype: np.dtype
+    units: tuple[int, ...], activation: Activation, output_activation: str, loss: str, dtype: np.dtype
 ) -> NetworkSpec:
-    hidden = (activation, ACTIVATIONS[activation].resolve())
+    hidden = (activation.name, activation.resolve())
     return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
 
 
@@ -85,7 +88,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     _parameter_constraints: ClassVar[dict] = {
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [StrOptions({name for name, entry in ACTIVATIONS.items() if not entry.outputs_only})],
+        "activation": [
+            Registered({name for name, entry in ACTIVATIONS.items() if not entry.outputs_only}, ACTIVATIONS)
+        ],
         "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
@@ -154,6 +159,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 f"This {type(self).__name__} was pickled by a newer fastmlp (state version {version}, expected at most "
                 f"{_STATE_VERSION}): load it with that one."
             )
+        for name, registry in (("activation", ACTIVATIONS), ("loss", LOSSES)):
+            if isinstance(state.get(name), str):
+                registered(registry, name, state[name])
         super().__setstate__(state)
         if "coefs_" in state:
             self._weights = adopt(self.coefs_, self.intercepts_)
@@ -170,7 +178,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return np.dtype(data_dtype if self.dtype is None else self.dtype)
 
     def _spec(self, layout: Layout, dtype: np.dtype, loss: str = "squared_error") -> NetworkSpec:
-        return _make_spec(layout.units, self.activation, self.out_activation_, loss, dtype)
+        activation = get_activation(name_of(ACTIVATIONS, "activation", self.activation))
+        return _make_spec(layout.units, activation, self.out_activation_, loss, dtype)
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""
@@ -286,7 +295,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self.n_layers_ = len(layout.units)
         self.out_activation_ = self._output_activation()
         weights = Weights(layout, layout.allocate(dtype))
-        factor = 2.0 if self.activation == "logistic" else 6.0
+        factor = 2.0 if name_of(ACTIVATIONS, "activation", self.activation) == "logistic" else 6.0
         draw_parameters(self._spec(layout, dtype, loss), [factor] * layout.n_layers, self._random_state, weights.vector)
         self._show(weights)
         self._keep_best(weights.copy())
@@ -322,10 +331,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self.n_outputs_ = n_outputs = self._count_outputs(targets)
         seed = self.random_state
         self._random_state = seeded_random_state(seed) if isinstance(seed, Integral) else check_random_state(seed)
-        loss = self.loss
+        loss = name_of(LOSSES, "loss", self.loss)
         if first_pass:
             layout = Layout([X.shape[1], *hidden_layer_sizes, n_outputs])
             self._initialize(layout, self._working_dtype(X.dtype), loss)
+        if LOSSES[loss].is_own:
+            check_pair(loss, self.out_activation_)
+            self._check_targets(LOSSES[loss], targets)
         weights = self._present_weights()
         callbacks = _Callbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
         if self.solver in STOCHASTIC_SOLVERS:
@@ -403,6 +415,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _loss_scale(self) -> float:
         """Return the factor between the mean of the rows' losses and the loss that scikit-learn reports."""
         return 1.0
+
+    def _check_targets(self, loss: Loss, targets: np.ndarray) -> None:
+        """Raise ValueError where a loss of the user's is not defined for a target."""
+        extremes = (0.0, 1.0) if hasattr(self, "_label_binarizer") else (float(targets.min()), float(targets.max()))
+        for extreme in extremes:
+            if extreme not in loss.targets:
+                raise ValueError(f"The loss {loss.name!r} expects targets in {loss.targets}, got {extreme:g}.")
 
     def _stratified_by(self, data: Data) -> np.ndarray | None:
         return None

@@ -88,7 +88,7 @@ class Increment:
         attributes = vars(estimator)
         self._weights, self._dtype, self._width = weights, spec.dtype, spec.units[0]
         self._n_outputs, self._loss_scale = spec.units[-1], estimator._loss_scale()
-        self._loss = attributes.get("loss")
+        self._loss, self._own = attributes.get("loss"), spec.own
         coefs, intercepts = weights.lists()
         self._state = _watched({**attributes, "coefs_": coefs, "intercepts_": intercepts})
         self._single = any(array.size == 1 for array in coefs + intercepts)
@@ -119,6 +119,7 @@ class Increment:
                 _watched(attributes) == self._state
                 and (not self._single or self._weights.is_shown(attributes["coefs_"], attributes["intercepts_"]))
                 and attributes.get("loss") == self._loss
+                and all(entry.is_current for entry in self._own)
                 and attributes.get("_label_binarizer") is self._binarizer
                 and self._optimizer.state is self._solver
                 and self._random_state._bit_generator is self._bit_generator

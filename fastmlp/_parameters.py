@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -59,6 +59,41 @@ class Interval:
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
+class Entry:
+    """What an entry of a registry is: one object, which is kept and copied as that, and pickled by its name."""
+
+    kind: ClassVar[str]
+    """What it is, for messages."""
+    is_own: ClassVar[bool] = False
+    """Whether a user has registered it."""
+    name: str
+
+    @classmethod
+    def registry(cls) -> Mapping[str, Any]:
+        """Return the registry that it belongs to."""
+        raise NotImplementedError
+
+    @property
+    def is_current(self) -> bool:
+        """Whether its name still stands for it."""
+        return self.registry().get(self.name) is self
+
+    def check_current(self) -> None:
+        """Raise ValueError unless its name still stands for it."""
+        if not self.is_current:
+            what = "replaced by another one" if self.name in self.registry() else "removed from the registry"
+            raise ValueError(
+                f"The {self.kind} {self.name!r} has been {what} since this object was made: use the present one, or "
+                "its name."
+            )
+
+    def __copy__(self) -> Entry:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
+        return self
+
+
 _Entry = TypeVar("_Entry")
 
 
@@ -84,6 +119,53 @@ def look_up(registry: Mapping[str, _Entry], kind: str, name: object) -> _Entry:
         raise TypeError(f"The name of a {kind} must be a string, got {name!r} of type {type(name).__name__}.")
     if name not in registry:
         raise ValueError(f"Unknown {kind} {name!r}; expected one of {', '.join(map(repr, registry))}.")
+    return registry[name]
+
+
+def name_of(registry: Mapping[str, Any], kind: str, given: object) -> str:
+    """Return the name of an entry, given by its name or as the entry itself.
+
+    Raises
+    ------
+    TypeError
+        When it is neither.
+    ValueError
+        When there is no such entry, or its name stands for another one by now.
+
+    Examples
+    --------
+    >>> from fastmlp._parameters import name_of
+    >>> from fastmlp.activations import ACTIVATIONS
+    >>> name_of(ACTIVATIONS, "activation", ACTIVATIONS["tanh"])
+    'tanh'
+    """
+    if isinstance(given, Entry) and given.kind == kind:
+        given.check_current()
+        return given.name
+    look_up(registry, kind, given)
+    return str(given)
+
+
+def registered(registry: Mapping[str, _Entry], kind: str, name: str) -> _Entry:
+    """Return the entry that something loaded from a pickle or the like refers to.
+
+    Raises
+    ------
+    ValueError
+        When there is none; the message says what to register.
+
+    Examples
+    --------
+    >>> from fastmlp._parameters import registered
+    >>> registered({}, "loss", "focal")
+    Traceback (most recent call last):
+    ...
+    ValueError: There is no loss 'focal' here: register it with @fastmlp.loss(name='focal', ...) before loading.
+    """
+    if name not in registry:
+        raise ValueError(
+            f"There is no {kind} {name!r} here: register it with @fastmlp.{kind}(name={name!r}, ...) before loading."
+        )
     return registry[name]
 
 

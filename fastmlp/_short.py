@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._parameters import Entry
 from fastmlp.backends import Backend, configured
 from fastmlp.spec import NetworkSpec
 
@@ -78,17 +79,23 @@ class ShortPath:
         """Bind what a prediction that has gone the long way has used, where there is a short one for it."""
         attributes = vars(estimator)
         state = (weights, *(attributes.get(name) for name in _WATCHED), *setting())
-        if state == self._state or not hasattr(backend, "bind") or not is_ordinary(estimator, spec, weights, _LONG_WAY):
+        own = spec.own
+        if (
+            (state, own) == self._state
+            or not hasattr(backend, "bind")
+            or not is_ordinary(estimator, spec, weights, _LONG_WAY)
+        ):
             return
         form, classes = estimator._prediction_forms()
         labels = _not_bound
         if classes is not None:
-            codes = _make_call(backend.bind(spec, weights.vector, "codes", finite=True), *state)
+            codes = _while_registered(own, _make_call(backend.bind(spec, weights.vector, "codes", finite=True), *state))
             labels = _make_labels(codes, attributes["_label_binarizer"], classes)
         # Other threads may be predicting: each of these functions looks at the state by itself.
-        self.numbers = _make_call(backend.bind(spec, weights.vector, form, finite=True), *state)
+        numbers = _make_call(backend.bind(spec, weights.vector, form, finite=True), *state)
+        self.numbers = _while_registered(own, numbers)
         self.labels = labels
-        self._state = state
+        self._state = state, own
 
 
 def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods: tuple[str, ...]) -> bool:
@@ -176,6 +183,17 @@ def _make_call(
         return out if status == ok else None
 
     return call
+
+
+def _while_registered(own: tuple[Entry, ...], call: Call) -> Call:
+    """Return `call`; where there are functions of the user's, one that returns None once another has taken a name."""
+    if not own:
+        return call
+
+    def checked(attributes: Attributes, X: Any) -> np.ndarray | None:
+        return call(attributes, X) if all(entry.is_current for entry in own) else None
+
+    return checked
 
 
 def _make_labels(codes_of: Call, binarizer: Any, classes: np.ndarray) -> Call:

@@ -5,6 +5,7 @@ Each has been there since 1.7 unless a line says otherwise.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,13 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight
 
+from fastmlp._parameters import Entry
+
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
     "Options",
+    "Registered",
     "StrOptions",
     "_check_optimize_result",
     "_check_partial_fit_first_call",
@@ -32,6 +36,35 @@ __all__ = [
 ]
 
 sklearn_version = parse_version(parse_version(sklearn.__version__).base_version)
+
+
+class Registered(StrOptions):
+    """Names of some entries of a registry, those that a user has registered since, and the entries themselves.
+
+    Parameters
+    ----------
+    options : set of str
+        Entries of the library.
+    registry : mapping of str to Entry
+    """
+
+    def __init__(self, options: set[str], registry: Mapping[str, Entry]) -> None:
+        super().__init__(options)
+        self._registry = registry
+
+    def _own(self) -> set[str]:
+        return {name for name, entry in self._registry.items() if entry.is_own}
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether it is one of them; whether an entry is still registered is not looked at."""
+        if isinstance(val, Entry):
+            kinds = {entry.kind for entry in self._registry.values()}
+            return val.kind in kinds and (val.is_own or val.name in self.options)
+        return isinstance(val, str) and (val in self.options or val in self._own())
+
+    def __str__(self) -> str:
+        return str(StrOptions(self.options | self._own()))
+
 
 try:  # from 1.9 on, and experimental there
     from sklearn.callback import CallbackSupportMixin, with_callbacks

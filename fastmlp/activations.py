@@ -23,15 +23,15 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._parameters import Interval, check_parameters, look_up
+from fastmlp._parameters import Entry, Interval, check_parameters, look_up, registered
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Activation(Entry):
     """An activation function.
 
     Parameters
@@ -72,6 +72,8 @@ class Activation:
     array([[-0.2,  3. ]])
     """
 
+    kind: ClassVar[str] = "activation"
+
     name: str
     value: Callable[..., np.ndarray]
     derivative: Callable[..., np.ndarray] | None
@@ -84,6 +86,15 @@ class Activation:
     reason: str = ""
     draws: bool = False
     ordered: tuple[str, ...] = ()
+
+    @classmethod
+    def registry(cls) -> Mapping[str, Activation]:
+        """Return `ACTIVATIONS`."""
+        return ACTIVATIONS
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.check_current()
+        return _registered_activation, (self.name,)
 
     def resolve(self, given: Mapping[str, float] | None = None) -> tuple[float, ...]:
         """Return the parameter block: the given parameters checked, the others by default, in order.
@@ -440,6 +451,11 @@ _ENTRIES = (
 
 ACTIVATIONS: dict[str, Activation] = {entry.name: entry for entry in _ENTRIES}
 """All activations by name."""
+
+
+def _registered_activation(name: str) -> Activation:
+    """Return the activation that a pickle refers to."""
+    return registered(ACTIVATIONS, "activation", name)
 
 
 def get_activation(name: str) -> Activation:

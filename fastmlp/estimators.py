@@ -18,26 +18,29 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from fastmlp import _labels
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
 from fastmlp._increment import bound_first
+from fastmlp._parameters import name_of
 from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
-from fastmlp._sklearn import StrOptions, _check_partial_fit_first_call, _fit_context, with_callbacks
+from fastmlp._sklearn import Registered, _check_partial_fit_first_call, _fit_context, with_callbacks
 from fastmlp._stochastic import Validation
 from fastmlp._weights import Weights
 from fastmlp.backends import Backend, Data
+from fastmlp.losses import LOSSES
 from fastmlp.spec import NetworkSpec
 
 
 class MLPClassifier(ClassifierMixin, BaseMLP):
-    """Classifier: a multi-layer perceptron that minimises the log loss.
+    """Classifier: a multi-layer perceptron that minimises the log loss, or another.
 
-    The estimator of scikit-learn's name and parameters; the last three are fastmlp's own.
+    The estimator of scikit-learn's name and parameters; the last four are fastmlp's own.
 
     Parameters
     ----------
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer. ``()`` means none: logistic regression.
-    activation : str, default="relu"
+    activation : str or Activation, default="relu"
         Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
-        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters.
+        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters; or what
+        `fastmlp.activation` returned.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
     alpha : float, default=1e-4
@@ -92,6 +95,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         thresholds, of those that ``FASTMLP_NUM_THREADS`` (or else ``OMP_NUM_THREADS``), the processors and processor
         time given to the process, and threadpoolctl allow; -1: all of these; else so many, up to 64. Calls that run
         at the same time in several Python threads share them.
+    loss : {"log_loss", "squared_error"}, str or Loss, default="log_loss"
+        The log loss; half the squared error of the probabilities (half the Brier score), summed over the outputs; or a
+        loss of your own (see `fastmlp.loss`) of probabilities, with targets 0 and 1. Outputs are softmax or logistic,
+        whatever the loss.
 
     Attributes
     ----------
@@ -159,6 +166,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     True
     """
 
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseMLP._parameter_constraints,
+        "loss": [Registered({"log_loss", "squared_error"}, LOSSES)],
+    }
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -188,6 +200,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         backend="auto",
         dtype=None,
         n_threads=None,
+        loss="log_loss",
     ):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -215,11 +228,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.backend = backend
         self.dtype = dtype
         self.n_threads = n_threads
+        self.loss = loss
 
-    @property
-    def loss(self) -> str:
-        """The loss of every classifier, a log loss."""
-        return "log_loss"
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Before it became a parameter there was one loss for all classifiers.
+        super().__setstate__({"loss": "log_loss", **state})
 
     def _output_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
@@ -475,13 +488,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     Parameters
     ----------
-    loss : {"squared_error", "poisson"}, default="squared_error"
-        Half the squared error, with identity outputs; or half the Poisson deviance, with exponential outputs.
+    loss : {"squared_error", "poisson"}, str or Loss, default="squared_error"
+        Half the squared error, with identity outputs; half the Poisson deviance, with exponential outputs; or a loss of
+        your own (see `fastmlp.loss`), with identity outputs.
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer. ``()`` means none: linear regression.
-    activation : str, default="relu"
+    activation : str or Activation, default="relu"
         Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
-        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters.
+        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters; or what
+        `fastmlp.activation` returned.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
     alpha : float, default=1e-4
@@ -601,7 +616,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     _parameter_constraints: ClassVar[dict] = {
         **BaseMLP._parameter_constraints,
-        "loss": [StrOptions({"squared_error", "poisson"})],
+        "loss": [Registered({"squared_error", "poisson"}, LOSSES)],
     }
 
     def __init__(
@@ -664,7 +679,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         self.n_threads = n_threads
 
     def _output_activation(self) -> str:
-        return "exp" if self.loss == "poisson" else "identity"
+        return "exp" if name_of(LOSSES, "loss", self.loss) == "poisson" else "identity"
 
     def _count_outputs(self, targets: np.ndarray) -> int:
         return 1 if targets.ndim == 1 else targets.shape[1]
@@ -686,7 +701,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _loss_scale(self) -> float:
         # scikit-learn averages the squared error over the outputs in its loss, not in its gradient (still in 1.9).
-        return 1.0 / self.n_outputs_ if self.loss == "squared_error" else 1.0
+        return 1.0 / self.n_outputs_ if name_of(LOSSES, "loss", self.loss) == "squared_error" else 1.0
 
     def _validation_score(self, backend: Backend, spec: NetworkSpec, weights: Weights, part: Validation) -> float:
         outputs = backend.forward(spec, weights.vector, part.X)

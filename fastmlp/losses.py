@@ -16,17 +16,18 @@ compiles them for a single number.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._parameters import Interval, look_up
+from fastmlp._parameters import Entry, Interval, look_up, registered
 from fastmlp.activations import get_activation
 
 
 @dataclass(frozen=True, eq=False)
-class Loss:
+class Loss(Entry):
     """A loss function.
 
     Parameters
@@ -55,6 +56,8 @@ class Loss:
     array([[0.5, 2. ]])
     """
 
+    kind: ClassVar[str] = "loss"
+
     name: str
     term: Callable[[np.ndarray, np.ndarray, float], np.ndarray]
     derivative: Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -63,6 +66,15 @@ class Loss:
     canonical: tuple[str, ...]
     categorical_term: Callable[[np.ndarray, np.ndarray, float], np.ndarray] | None = None
     categorical_derivative: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+
+    @classmethod
+    def registry(cls) -> Mapping[str, Loss]:
+        """Return `LOSSES`."""
+        return LOSSES
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.check_current()
+        return _registered_loss, (self.name,)
 
     def rows(self, a: np.ndarray, y: np.ndarray, output_activation: str) -> np.ndarray:
         """Return the loss of each row, shape (n_rows,), of outputs of the activation named.
@@ -165,6 +177,11 @@ _ENTRIES = (
 
 LOSSES: dict[str, Loss] = {entry.name: entry for entry in _ENTRIES}
 """All losses by name."""
+
+
+def _registered_loss(name: str) -> Loss:
+    """Return the loss that a pickle refers to."""
+    return registered(LOSSES, "loss", name)
 
 
 def get_loss(name: str) -> Loss:

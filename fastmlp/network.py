@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._parameters import Interval, check_parameters
+from fastmlp._parameters import Interval, check_parameters, registered
 from fastmlp._predictor import Predictor, Source
 from fastmlp._threads import check_n_threads, requested
 from fastmlp._validation import (
@@ -21,8 +21,9 @@ from fastmlp._validation import (
     check_sample_weight,
     check_targets,
 )
-from fastmlp.activations import get_activation
+from fastmlp.activations import ACTIVATIONS, get_activation
 from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backend
+from fastmlp.losses import LOSSES, Loss
 from fastmlp.solvers import SolverState
 from fastmlp.spec import ActivationLike, NetworkSpec, make_spec
 from fastmlp.training import draw_key, draw_parameters, run_training
@@ -43,9 +44,10 @@ class Network:
         Widths of all layers: ``[n_features, *hidden, n_outputs]``.
     activation : str, (str, mapping), or a list of these, default="tanh"
         Activation of all hidden layers, or one per hidden layer: a key of `fastmlp.activations.ACTIVATIONS`, alone or
-        with parameters, as in ``("leaky_relu", {"alpha": 0.02})``.
+        with parameters, as in ``("leaky_relu", {"alpha": 0.02})``. Wherever a name stands the entry itself may stand,
+        as what `fastmlp.activation` returns.
     output_activation : str or (str, mapping), default="identity"
-    loss : str, default="squared_error"
+    loss : str or Loss, default="squared_error"
         A key of `fastmlp.losses.LOSSES`: "squared_error" goes with every output activation, "log_loss" with outputs in
         (0, 1), "poisson" with positive ones.
     alpha : float, default=0.0
@@ -97,7 +99,7 @@ class Network:
         *,
         activation: ActivationLike | Sequence[ActivationLike] = "tanh",
         output_activation: ActivationLike = "identity",
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         alpha: float = 0.0,
         dtype: np.dtype | type | str = "float64",
         random_state: int | np.random.RandomState | None = None,
@@ -137,7 +139,7 @@ class Network:
         *,
         activation: ActivationLike | Sequence[ActivationLike] = "tanh",
         output_activation: ActivationLike = "identity",
-        loss: str = "squared_error",
+        loss: str | Loss = "squared_error",
         alpha: float = 0.0,
         dtype: np.dtype | type | str | None = None,
         random_state: int | np.random.RandomState | None = None,
@@ -725,6 +727,9 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state.get("format") != _FORMAT:
             raise ValueError(f"A pickled Network must have format {_FORMAT}, got {state.get('format')!r}.")
+        for name, _ in state["activations"]:
+            registered(ACTIVATIONS, "activation", name)
+        registered(LOSSES, "loss", state["loss"])
         spec = NetworkSpec(state["units"], state["activations"], state["loss"], np.dtype(state["dtype"]))
         self._alpha, self._backend_name, self._n_threads = state["alpha"], state["backend"], state["n_threads"]
         self._spec, self._random_state = spec, state["random_state"]

@@ -6,16 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
-from typing import TypeGuard
+from typing import Any, TypeGuard
 
 import numpy as np
 
-from fastmlp.activations import Activation, get_activation
+from fastmlp._parameters import name_of
+from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.layout import Layout
-from fastmlp.losses import Loss, check_pair, get_loss
+from fastmlp.losses import LOSSES, Loss, check_pair, get_loss
 
-ActivationLike = str | tuple[str, Mapping[str, float]]
-"""How a user names an activation: ``"tanh"`` or ``("leaky_relu", {"alpha": 0.02})``."""
+ActivationLike = str | Activation | tuple[str | Activation, Mapping[str, float]]
+"""How a user names an activation: ``"tanh"`` or ``("leaky_relu", {"alpha": 0.02})``; an entry of the registry may stand
+for its name."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,24 @@ class NetworkSpec:
     def loss_entry(self) -> Loss:
         """Registry entry of the loss."""
         return get_loss(self.loss)
+
+    @property
+    def own(self) -> tuple[Any, ...]:
+        """What the user has registered of it, as it is registered now: the activations, then the loss.
+
+        What is compiled for a spec depends on these, too: a name may come to stand for another function.
+        """
+        found = [ACTIVATIONS.get(name) or get_activation(name) for name, _ in self.activations]
+        entries = dict.fromkeys(entry for entry in (*found, LOSSES.get(self.loss) or self.loss_entry) if entry.is_own)
+        if not entries:
+            return ()
+        for entry, (_, block) in zip(found, self.activations, strict=True):
+            if len(block) != len(entry.parameters):
+                raise ValueError(
+                    f"The activation {entry.name!r} has been registered with other parameters since this network was "
+                    "made."
+                )
+        return tuple(entries)
 
     @property
     def is_categorical(self) -> bool:
@@ -130,7 +150,7 @@ def resolve_activation(activation: ActivationLike, *, is_output: bool) -> tuple[
 
     Parameters
     ----------
-    activation : str or (str, mapping)
+    activation : str, Activation or (str or Activation, mapping)
     is_output : bool
         Whether it is for an output layer.
 
@@ -152,6 +172,8 @@ def resolve_activation(activation: ActivationLike, *, is_output: bool) -> tuple[
     ('leaky_relu', (0.02,))
     """
     name, given = activation if _is_pair(activation) else (activation, {})
+    if isinstance(name, Activation):
+        name = name_of(ACTIVATIONS, "activation", name)
     if not isinstance(name, str):
         raise TypeError(
             f"An activation must be a name or a pair such as ('leaky_relu', {{'alpha': 0.02}}), got {activation!r}."
@@ -170,7 +192,7 @@ def make_spec(
     units: Sequence[int],
     activation: ActivationLike | Sequence[ActivationLike],
     output_activation: ActivationLike,
-    loss: str,
+    loss: str | Loss,
     dtype: np.dtype | type | str,
 ) -> NetworkSpec:
     """Check the user's description of a network.
@@ -179,10 +201,10 @@ def make_spec(
     ----------
     units : sequence of int
         ``[n_features, *hidden, n_outputs]``.
-    activation : str, (str, mapping), or a sequence of these
+    activation : str, Activation, (str or Activation, mapping), or a sequence of these
         For all hidden layers, or one per hidden layer.
-    output_activation : str or (str, mapping)
-    loss : str
+    output_activation : str, Activation or (str or Activation, mapping)
+    loss : str or Loss
     dtype : float32 or float64
 
     Returns
@@ -212,6 +234,7 @@ def make_spec(
     else:
         hidden = (resolve_activation(activation, is_output=False),) * n_hidden
     output = resolve_activation(output_activation, is_output=True)
+    loss = name_of(LOSSES, "loss", loss)
     check_pair(loss, output[0])
     if get_activation(output[0]).jacobian_product is not None and units[-1] < 2:
         raise ValueError(f"The output activation {output[0]!r} expects at least 2 output units, got {units[-1]}.")

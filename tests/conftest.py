@@ -35,6 +35,17 @@ PAIRS = [
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 
 
+@pytest.fixture(autouse=True)
+def _registries_as_they_were():
+    """Take out what a test, or an example of a docstring, has registered."""
+    before = [(registry, dict(registry)) for registry in (ACTIVATIONS, LOSSES)]
+    yield
+    for registry, entries in before:
+        if registry != entries:
+            registry.clear()
+            registry.update(entries)
+
+
 def _instance(name: str):
     try:
         return get_backend(name)

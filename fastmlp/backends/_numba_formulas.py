@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from types import FunctionType
 from typing import Any
 
@@ -16,10 +16,11 @@ import numpy as np
 from numba import carray, from_dtype, types
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
-from fastmlp.activations import ACTIVATIONS
+from fastmlp.activations import Activation
+from fastmlp.backends import _numba_own
 from fastmlp.backends._numba_jit import inlined, kernel
 from fastmlp.backends._numba_math import functions
-from fastmlp.losses import LOSSES
+from fastmlp.losses import Loss
 from fastmlp.solvers import SOLVERS
 
 module_of = cache(functions)
@@ -144,33 +145,49 @@ def _block_signature(real):
     return types.void(types.int64, types.int64, types.int64, place, place, place, place)
 
 
-@cache
-def activation_kernel(name: str, real: type, *, derivative: bool) -> Any:
+@lru_cache(maxsize=1024)
+def activation_kernel(entry: Activation, real: type, *, derivative: bool) -> Any:
     """Return the kernel ``(rows, n, ld, z, a, parameters, u)`` of an activation or, in place on d, ``(.., v, d, ..)``.
 
     It works on `rows` rows of `n` units in arrays whose rows are `ld` elements apart. Only an activation that draws
     looks at u.
     """
-    entry = ACTIVATIONS[name]
+    name = entry.name
     title = f"{name}_{'backward' if derivative else 'value'}_{real.__name__}"
+    template, n = _derivative if derivative else _value, len(entry.parameters)
+    if entry.is_own:
+
+        def make() -> Any:
+            own = _numba_own.rounded(entry.formulas[derivative], real, n)
+            return kernel(template, title, _block_signature(real), keep=False, formula=own, count=n)
+
+        return _numba_own.compiled(entry, derivative, make)
     if entry.jacobian_product is not None:
         return kernel(_COUPLED[name][derivative], title, _block_signature(real), exp=module_of(real).exp)
     formula = scalar(entry.derivative if derivative else entry.value, real)
-    templates = (_drawing_value, _drawing_derivative) if entry.draws else (_value, _derivative)
-    template = templates[derivative]
-    return kernel(template, title, _block_signature(real), formula=formula, count=len(entry.parameters))
+    if entry.draws:
+        template = _drawing_derivative if derivative else _drawing_value
+    return kernel(template, title, _block_signature(real), formula=formula, count=n)
 
 
-@cache
-def loss_kernel(name: str, real: type, *, categorical: bool, derivative: bool) -> Any:
+@lru_cache(maxsize=1024)
+def loss_kernel(entry: Loss, real: type, *, categorical: bool, derivative: bool) -> Any:
     """Return the kernel ``(size, a, y, out)`` of a loss: its term or its derivative for each of so many outputs."""
-    entry = LOSSES[name]
-    title = f"{name}_{'categorical_' * categorical}{'derivative' if derivative else 'term'}_{real.__name__}"
-    formula = getattr(entry, "categorical_" * categorical + ("derivative" if derivative else "term"))
+    title = f"{entry.name}_{'categorical_' * categorical}{'derivative' if derivative else 'term'}_{real.__name__}"
     place = types.CPointer(from_dtype(np.dtype(real)))
     signature = types.void(types.int64, place, place, place)
+    template = _loss_derivative if derivative else _term
+    if entry.is_own:
+
+        def make() -> Any:
+            own = _numba_own.rounded(entry.formulas[derivative], real, 1)
+            whole = own if derivative else inlined(lambda a, y, eps: own(a, y))
+            return kernel(template, title, signature, keep=False, formula=whole)
+
+        return _numba_own.compiled(entry, derivative, make)
+    formula = getattr(entry, "categorical_" * categorical + ("derivative" if derivative else "term"))
     variables = {"formula": scalar(formula, real), "eps": np.finfo(real).eps}
-    return kernel(_loss_derivative if derivative else _term, title, signature, **variables)
+    return kernel(template, title, signature, **variables)
 
 
 @cache

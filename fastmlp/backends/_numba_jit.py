@@ -54,9 +54,22 @@ def entry(function: Callable, name: str, signature: Any, **variables: Any) -> Ca
     return numba.njit([signature], nogil=True, error_model="numpy", cache=True)(_named(function, name, variables))
 
 
-def kernel(function: Callable, name: str, signature: Any, **variables: Any) -> Any:
-    """Return a function compiled for one signature; compiled code calls it by its attribute `address`."""
-    return numba.cfunc(signature, error_model="numpy", cache=True)(_named(function, name, variables))
+def kernel(function: Callable, name: str, signature: Any, *, keep: bool = True, **variables: Any) -> Any:
+    """Return a function compiled for one signature; compiled code calls it by its attribute `address`.
+
+    `keep` says whether it may come from the cache on disk, and go there.
+    """
+    return numba.cfunc(signature, error_model="numpy", cache=keep)(_named(function, name, variables))
+
+
+@intrinsic
+def same_place(typingctx: Any, p: Any, q: Any) -> Any:
+    """Return whether two pointers are equal."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.icmp_unsigned("==", *values)
+
+    return types.boolean(p, q), generate
 
 
 @intrinsic

@@ -18,6 +18,7 @@ import numpy as np
 from _fastmlp_c import ffi, lib
 from fastmlp import __version__
 from fastmlp._threads import get_limit, register_with_threadpoolctl, threads
+from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.layout import ALIGNMENT, aligned_zeros
 from fastmlp.losses import LOSSES
@@ -41,6 +42,7 @@ def _names(function: Any) -> dict[str, int]:
 ACTIVATION_CODES = _names(lib.fm_activation_name)
 LOSS_CODES = _names(lib.fm_loss_name)
 SOLVER_CODES = _names(lib.fm_solver_name)
+_NEEDS = {"output": lib.FM_NEEDS_OUTPUT, "preactivation": lib.FM_NEEDS_PREACTIVATION}
 DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
 
 
@@ -171,22 +173,55 @@ class _Bound:
         self.kept = kept
 
 
-@lru_cache(maxsize=256)
 def _network(spec: NetworkSpec) -> _Bound:
     """Return the fm_network of a spec."""
+    return _made_network(spec, spec.own)
+
+
+@lru_cache(maxsize=256)
+def _made_network(spec: NetworkSpec, own: tuple[Any, ...]) -> _Bound:
+    # `own` is part of the key: a name may come to stand for another function.
     units = ffi.new("int64_t[]", spec.units)
-    activations = ffi.new("int[]", [ACTIVATION_CODES[name] for name, _ in spec.activations])
+    activations = ffi.new("int[]", [ACTIVATION_CODES.get(name, lib.FM_OWN) for name, _ in spec.activations])
     params = ffi.new("double[]", _PARAMS_PER_ACTIVATION * spec.n_layers)
     for layer, (_, block) in enumerate(spec.activations):
         for i, value in enumerate(block):
             params[layer * _PARAMS_PER_ACTIVATION + i] = value
     network = ffi.new("fm_network *")
     network.dtype = DTYPE_CODES[spec.dtype]
-    network.loss = LOSS_CODES[spec.loss]
+    network.loss = LOSS_CODES.get(spec.loss, lib.FM_OWN)
     network.canonical = spec.activations[-1][0] in LOSSES[spec.loss].canonical
     network.n_layers = spec.n_layers
     network.units, network.activations, network.activation_params = units, activations, params
-    return _Bound(network, units, activations, params)
+    return _Bound(network, units, activations, params, *(_set_own(network, spec) if own else ()))
+
+
+def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
+    """Give a network the kernels of what the user has registered; return what must live as long as it."""
+    try:
+        from fastmlp.backends import _numba_own
+    except ImportError as error:
+        raise ImportError(
+            f"Activations and losses of your own need Numba in the C backend, which cannot be imported ({error}): "
+            "install the extra 'numba' (pip install fastmlp[numba]), or choose backend='numpy'."
+        ) from error
+    network.own_activations = kernels = ffi.new("fm_own_activation[]", spec.n_layers)
+    network.own_loss = loss = ffi.new("fm_loss_kernel *")
+    kept = [kernels, loss]
+
+    def fill(struct: Any, functions: tuple[Any, ...]) -> None:
+        kept.extend(functions)
+        for (name, field), function in zip(ffi.typeof(struct).item.fields, functions, strict=True):
+            setattr(struct, name, ffi.cast(field.type, function.address))
+
+    for layer, (name, _) in enumerate(spec.activations):
+        entry = ACTIVATIONS[name]
+        if entry.is_own:
+            kernels[layer].needs = _NEEDS[entry.needs]
+            fill(ffi.addressof(kernels[layer], "kernel"), _numba_own.activation_kernels(entry, spec.dtype.type))
+    if LOSSES[spec.loss].is_own:
+        fill(loss, _numba_own.loss_kernels(LOSSES[spec.loss], spec.dtype.type))
+    return kept
 
 
 def _rows(spec: NetworkSpec, X: Any) -> _Bound:

@@ -157,14 +157,14 @@ class _Network:
         self.spec, self.real = spec, spec.dtype.type
         self.record, self.layers = np.zeros(1, core.NETWORK), np.zeros(spec.n_layers, core.LAYER)
         self.constants = np.zeros(1 + sum(len(block) for _, block in spec.activations), spec.dtype)
+        self._kernels: list[Any] = []
         self._lay_out()
         self._link(purpose)
 
     @staticmethod
-    @lru_cache(maxsize=256)
     def of(spec: NetworkSpec, purpose: str) -> _Network:
         """Return the one network of a spec and purpose."""
-        return _Network(spec, purpose)
+        return _network(spec, purpose, spec.own)
 
     def _lay_out(self) -> None:
         spec, record, end, lanes = self.spec, self.record[0], 0, VECTOR_BYTES // self.spec.dtype.itemsize
@@ -199,20 +199,25 @@ class _Network:
 
     def _link(self, purpose: str) -> None:
         spec, record, real, place = self.spec, self.record[0], self.real, 0
-        output, categorical = spec.activations[-1][0], spec.is_categorical
-        record["canonical"] = output in LOSSES[spec.loss].canonical
+        output, categorical, loss = spec.activations[-1][0], spec.is_categorical, LOSSES[spec.loss]
+        record["canonical"] = output in loss.canonical
         for layer, (name, block) in zip(self.layers, spec.activations, strict=True):
             layer["parameters"] = place
             self.constants[place : place + len(block)] = block
             place += len(block)
             layer["needs_z"], layer["draws"] = ACTIVATIONS[name].needs == "preactivation", ACTIVATIONS[name].draws
-            layer["value"] = activation_kernel(name, real, derivative=False).address
+            layer["value"] = self._address(activation_kernel(ACTIVATIONS[name], real, derivative=False))
             if purpose == "gradient":
-                layer["backward"] = activation_kernel(name, real, derivative=True).address
+                layer["backward"] = self._address(activation_kernel(ACTIVATIONS[name], real, derivative=True))
         if purpose != "forward":
-            record["term"] = loss_kernel(spec.loss, real, categorical=categorical, derivative=False).address
+            record["term"] = self._address(loss_kernel(loss, real, categorical=categorical, derivative=False))
         if purpose == "gradient" and not record["canonical"]:
-            record["derivative"] = loss_kernel(spec.loss, real, categorical=categorical, derivative=True).address
+            record["derivative"] = self._address(loss_kernel(loss, real, categorical=categorical, derivative=True))
+
+    def _address(self, kernel: Any) -> int:
+        # Kernels of functions that are no longer registered live as long as a network that calls them.
+        self._kernels.append(kernel)
+        return kernel.address
 
     def arguments(self, params: np.ndarray, X: Any, order: np.ndarray | None = None) -> tuple[np.ndarray, ...]:
         """Return what all compiled functions begin with; `order` has the rows that count, None is all of them."""
@@ -244,6 +249,12 @@ class _Network:
             rows = slice(first, min(first + step, n))
             run(*arguments, rows.start, rows.stop, work, out)
             yield rows, work
+
+
+@lru_cache(maxsize=256)
+def _network(spec: NetworkSpec, purpose: str, own: tuple[Any, ...]) -> _Network:
+    # `own` is part of the key: a name may come to stand for another function.
+    return _Network(spec, purpose)
 
 
 def _raise_for(status: int) -> None:

@@ -1,0 +1,216 @@
+"""Plain functions of numbers that users write: looked at, and made again with other things in place of what they use.
+
+A function is taken with everything it refers to: global variables, variables of the functions around it, and the plain
+functions that it calls.
+"""
+
+from __future__ import annotations
+
+import dis
+import math
+from collections.abc import Callable, Iterator
+from types import CellType, CodeType, FunctionType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from fastmlp._parameters import Entry
+
+Replace = Callable[[Any], Any]
+
+
+def plain(value: Any) -> FunctionType | None:
+    """Return the Python function that a value is, or that Numba or a registration has wrapped; None for anything else.
+
+    Examples
+    --------
+    >>> from fastmlp._functions import plain
+    >>> plain(abs) is None, plain(plain) is plain
+    (True, True)
+    """
+    if isinstance(value, Entry) and value.is_own:
+        value = value.function
+    value = getattr(value, "py_func", value)
+    return value if isinstance(value, FunctionType) else None
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+def rebuilt(
+    function: FunctionType, replace: Replace = _same, *, constant: Replace = _same, wrap: Replace = _same
+) -> Any:
+    """Return a copy of a function that is independent of the variables of the original.
+
+    Parameters
+    ----------
+    function : function
+    replace : callable
+        What stands for the value of each variable that the function, or one that it calls, uses from outside.
+    constant : callable
+        What stands for each constant in the code.
+    wrap : callable
+        What is made of the copy, and of the copy of each function that it calls.
+
+    Returns
+    -------
+    object
+        What `wrap` has made; the variables are those of the moment.
+
+    Examples
+    --------
+    >>> from fastmlp._functions import rebuilt
+    >>> def tripled(x):
+    ...     return 3 * x
+    >>> rebuilt(tripled, constant=lambda value: 5 if value == 3 else value)(2)
+    10
+    """
+    made: dict[FunctionType, Any] = {}
+
+    def value_of(value: Any) -> Any:
+        inner = plain(value)
+        return replace(value) if inner is None else copy_of(inner)
+
+    def copy_of(original: FunctionType) -> Any:
+        if original not in made:
+            variables: dict[str, Any] = {"__name__": original.__module__, "__builtins__": __builtins__}
+            cells = tuple(CellType() for _ in original.__closure__ or ())
+            code = _with_constants(original.__code__, constant)
+            copy = FunctionType(code, variables, original.__name__, original.__defaults__, cells)
+            # Before its variables: a function may call itself.
+            made[original] = wrap(copy)
+            for name in _names(original.__code__):
+                if name in original.__globals__:
+                    variables[name] = value_of(original.__globals__[name])
+            for cell, old in zip(cells, original.__closure__ or (), strict=True):
+                try:
+                    cell.cell_contents = value_of(old.cell_contents)
+                except ValueError:  # a variable that has no value yet
+                    continue
+        return made[original]
+
+    return copy_of(function)
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    """Yield the code of a function and of those inside it."""
+    yield code
+    for value in code.co_consts:
+        if isinstance(value, CodeType):
+            yield from _codes(value)
+
+
+def _names(code: CodeType) -> set[str]:
+    return {name for part in _codes(code) for name in part.co_names}
+
+
+def _with_constants(code: CodeType, constant: Replace) -> CodeType:
+    def value_of(value: Any) -> Any:
+        if isinstance(value, CodeType):
+            return _with_constants(value, constant)
+        return tuple(map(value_of, value)) if isinstance(value, tuple) else constant(value)
+
+    return code if constant is _same else code.replace(co_consts=tuple(map(value_of, code.co_consts)))
+
+
+def may_raise(function: FunctionType) -> bool:
+    """Return whether there is a raise, an assert or an except in a function or in those that it calls.
+
+    Examples
+    --------
+    >>> from fastmlp._functions import may_raise
+    >>> def halved(x):
+    ...     assert x > 0
+    ...     return x / 2
+    >>> may_raise(halved)
+    True
+    """
+    found = []
+
+    def look(copy: FunctionType) -> FunctionType:
+        for code in _codes(copy.__code__):
+            found.extend(step for step in dis.get_instructions(code) if step.opname in ("RAISE_VARARGS", "RERAISE"))
+        return copy
+
+    rebuilt(function, wrap=look)
+    return bool(found)
+
+
+_OTHER_NAMES = {
+    **{f"a{name}": f"arc{name}" for name in ("cos", "sin", "tan", "cosh", "sinh", "tanh")},
+    **{"atan2": "arctan2", "fabs": "abs", "pow": "float_power"},
+}
+"""NumPy's names of functions of `math`, where they differ."""
+_EXACT = ("frexp", "gcd", "isclose", "lcm", "ldexp", "modf", "nextafter", "ulp")
+"""Functions of `math` that do not go through NumPy's of the same name: they take or return something else."""
+
+
+def _log(x: float, base: float | None = None) -> Any:
+    return np.log(x) if base is None else np.log(x) / np.log(base)
+
+
+def _without_exceptions(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of `math` that has no counterpart in NumPy, with the results of compiled code."""
+
+    def value(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except OverflowError:
+            return math.inf
+        except ValueError:
+            return math.nan
+
+    return value
+
+
+def _counterpart(name: str, value: Any) -> Any:
+    """Return what stands for `math.name`: NumPy's function, where it has one, which does not raise."""
+    if not callable(value):
+        return value
+    found = None if name in _EXACT else getattr(np, _OTHER_NAMES.get(name, name), None)
+    return _without_exceptions(value) if found is None else found
+
+
+_MATH = SimpleNamespace(**{name: _counterpart(name, value) for name, value in vars(math).items() if name[0] != "_"})
+_MATH.log = _log
+
+
+def _numpy_for_math(value: Any) -> Any:
+    if value is math:
+        return _MATH
+    name = getattr(value, "__name__", None)
+    return getattr(_MATH, name) if isinstance(name, str) and getattr(math, name, None) is value else value
+
+
+def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
+    """Return the function of arrays that applies a function of numbers to each element.
+
+    Parameters
+    ----------
+    function : function
+        It gets numbers of the first array's dtype. Where `math` would raise it gives infinity or NaN, as NumPy does.
+
+    Returns
+    -------
+    callable
+        Its arguments are arrays of one shape and dtype, or numbers; so is its result.
+
+    Examples
+    --------
+    >>> import math
+    >>> import numpy as np
+    >>> from fastmlp._functions import over_elements
+    >>> over_elements(lambda x, scale: scale * math.exp(x))(np.array([0.0, 1000.0]), 2.0)
+    array([ 2., inf])
+    """
+    scalar = rebuilt(function, _numpy_for_math)
+
+    def apply(first: np.ndarray, *others: Any) -> np.ndarray:
+        dtype = first.dtype
+        given = [np.broadcast_to(np.asarray(other, dtype), first.shape).ravel() for other in others]
+        with np.errstate(all="ignore"):
+            results = [scalar(*numbers) for numbers in zip(first.ravel(), *given, strict=True)]
+        return np.array(results, dtype).reshape(first.shape)
+
+    return apply

@@ -1,0 +1,213 @@
+"""Functions that users register, compiled: for single numbers, and as kernels that the C core calls by address.
+
+In a function compiled for float32 constants are float32, also those written as integers, as NumPy has it for Python's
+numbers beside float32 arrays. `math` and `np` are modules whose exp, log and tanh are free of branches and calls, so
+that loops over them become vectors. Nothing here is kept on disk: that goes by names, and what a user calls swish may
+change.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from functools import cache, lru_cache
+from types import FunctionType, ModuleType
+from typing import Any
+
+import numba
+import numpy as np
+from numba import carray, from_dtype, types
+from numba.core import ir
+from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.untyped_passes import IRProcessing
+from numba.np.unsafe.ndarray import to_fixed_tuple
+
+from fastmlp._functions import rebuilt
+from fastmlp.backends._numba_jit import inlined, same_place
+from fastmlp.backends._numba_math import functions
+
+_COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
+_ARITHMETIC = frozenset((operator.add, operator.sub, operator.mul, operator.truediv, *_COMPARISONS))
+
+
+@register_pass(mutates_CFG=False, analysis_only=False)
+class _IntegersAreFloat32(FunctionPass):
+    """Make an integer constant a float32 where it is only added, multiplied, compared and the like.
+
+    Numba has float64 for an int64 beside a float32, which would make the rest of the formula twice as slow.
+    """
+
+    _name = "fastmlp_integers_are_float32"
+
+    def __init__(self) -> None:
+        FunctionPass.__init__(self)
+
+    def run_pass(self, state: Any) -> bool:
+        statements = [statement for block in state.func_ir.blocks.values() for statement in block.body]
+        operands, others = set(), set()
+        for statement in statements:
+            value = getattr(statement, "value", None)
+            is_arithmetic = isinstance(value, ir.Expr) and value.op == "binop" and value.fn in _ARITHMETIC
+            names = {value.lhs.name, value.rhs.name} if is_arithmetic else set()
+            operands |= names
+            others |= {variable.name for variable in statement.list_vars()} - names
+            if isinstance(statement, ir.Assign):
+                others.discard(statement.target.name)
+        changed = False
+        for statement in statements:
+            if not isinstance(statement, ir.Assign) or not isinstance(statement.value, ir.Const):
+                continue
+            if type(statement.value.value) is int and statement.target.name in operands - others:
+                statement.value = ir.Const(np.float32(statement.value.value), statement.value.loc)
+                changed = True
+        return changed
+
+
+class _Float32Compiler(CompilerBase):
+    def define_pipelines(self) -> list[Any]:
+        passes = DefaultPassBuilder.define_nopython_pipeline(self.state)
+        passes.add_pass_after(_IntegersAreFloat32, IRProcessing)
+        passes.finalize()
+        return [passes]
+
+
+class _Module(ModuleType):
+    """What stands for `math` or `np`: the functions that are set, the others those of the module itself."""
+
+    def __init__(self, module: ModuleType, real: type) -> None:
+        super().__init__(f"fastmlp_{module.__name__}_{real.__name__}")
+        self._module, self._real = module, real
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._module, name)
+        return self._real(value) if isinstance(value, float) else value
+
+
+@cache
+def _modules(real: type) -> dict[ModuleType, _Module]:
+    ours = functions(real)
+
+    def rounding(function: Any) -> Any:
+        # They take numbers of that type only; an integer, or a float64 that a function has made, must become one.
+        return inlined(lambda x: function(real(x)))
+
+    modules = {module: _Module(module, real) for module in (math, np)}
+    for name in ("exp", "expm1", "log1p", "tanh"):
+        for module in modules.values():
+            setattr(module, name, rounding(getattr(ours, name)))
+    modules[np].log = rounding(ours.log)
+    for name in ("where", "maximum", "minimum", "clip", "heaviside", "ones_like", "full_like"):
+        setattr(modules[np], name, getattr(ours, name))
+    return modules
+
+
+def _scalar(formula: FunctionType, real: type) -> Any:
+    """Return a formula, and what it calls, as functions that Numba compiles for numbers of type `real`."""
+    modules = _modules(real)
+
+    def replace(value: Any) -> Any:
+        if isinstance(value, float):
+            return real(value)
+        if isinstance(value, ModuleType):
+            return modules.get(value, value)
+        name = getattr(value, "__name__", None)
+        for module, ours in modules.items():
+            if isinstance(name, str) and name in vars(ours) and getattr(module, name, None) is value:
+                return vars(ours)[name]
+        return value
+
+    def constant(value: Any) -> Any:
+        return real(value) if isinstance(value, float) else value
+
+    options = {"pipeline_class": _Float32Compiler} if real is np.float32 else {}
+    compiled = numba.njit(nogil=True, error_model="numpy", **options)
+    return rebuilt(formula, replace, constant=constant, wrap=compiled)
+
+
+@cache
+def rounded(formula: FunctionType, real: type, n_parameters: int) -> Any:
+    """Return a formula compiled for numbers of type `real` and so many parameters of any type; it returns `real`."""
+    f = _scalar(formula, real)
+    return (
+        inlined(lambda x: real(f(x))),
+        inlined(lambda x, p: real(f(x, real(p)))),
+        inlined(lambda x, p, q: real(f(x, real(p), real(q)))),
+        inlined(lambda x, p, q, r: real(f(x, real(p), real(q), real(r)))),
+        inlined(lambda x, p, q, r, s: real(f(x, real(p), real(q), real(r), real(s)))),
+    )[n_parameters]
+
+
+def compiled(entry: Any, which: int, make: Callable[[], Any]) -> Any:
+    """Return what `make` compiles of a user's function; ValueError, with what Numba says, where it cannot."""
+    try:
+        return make()
+    except Exception as error:
+        what = ("function", "derivative")[which]
+        raise ValueError(
+            f"Numba cannot compile the {what} of the {entry.kind} {entry.name!r}, {entry.formulas[which].__name__}. "
+            "Write it with arithmetic, comparisons and functions of math, or choose backend='numpy', which runs any "
+            f"Python. Numba says: {error}"
+        ) from error
+
+
+# The kernels for C. Their global variables are replaced in each compilation, as in `_numba_formulas`.
+formula = None
+count = 0
+
+
+def _value(n, z, a, parameters, draw):
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    out = carray(a, (n,))
+    if same_place(z, a):
+        # A loop over one array; with two, a compiler's test of whether they overlap would keep it from vectors.
+        for i in range(n):
+            out[i] = formula(out[i], *block)
+    else:
+        given = carray(z, (n,))
+        for i in range(n):
+            out[i] = formula(given[i], *block)
+
+
+def _derivative(n, v, delta, parameters, draw):
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    given, out = carray(v, (n,)), carray(delta, (n,))
+    for i in range(n):
+        out[i] *= formula(given[i], *block)
+
+
+def _of_pairs(n, a, y, out):
+    a, y, out = carray(a, (n,)), carray(y, (n,)), carray(out, (n,))
+    for i in range(n):
+        out[i] = formula(a[i], y[i])
+
+
+def _kernel(template: FunctionType, signature: Any, **variables: Any) -> Any:
+    function = FunctionType(template.__code__, template.__globals__ | variables, template.__name__)
+    return numba.cfunc(signature, error_model="numpy")(function)
+
+
+@lru_cache(maxsize=256)
+def activation_kernels(entry: Any, real: type) -> tuple[Any, Any]:
+    """Return compiled value and derivative of an activation as the C core calls them: see fm_activation_kernel."""
+    place, n = types.CPointer(from_dtype(np.dtype(real))), len(entry.parameters)
+    signature = types.void(types.int64, place, place, types.CPointer(types.float64), types.voidptr)
+
+    def make(which: int) -> Any:
+        function = rounded(entry.formulas[which], real, n)
+        return _kernel((_value, _derivative)[which], signature, formula=function, count=n)
+
+    return tuple(compiled(entry, which, lambda which=which: make(which)) for which in (0, 1))
+
+
+@lru_cache(maxsize=256)
+def loss_kernels(entry: Any, real: type) -> tuple[Any, Any]:
+    """Return compiled term and derivative of a loss as the C core calls them: see fm_loss_kernel."""
+    place = types.CPointer(from_dtype(np.dtype(real)))
+    signature = types.void(types.int64, place, place, place)
+
+    def make(which: int) -> Any:
+        return _kernel(_of_pairs, signature, formula=rounded(entry.formulas[which], real, 1))
+
+    return tuple(compiled(entry, which, lambda which=which: make(which)) for which in (0, 1))
