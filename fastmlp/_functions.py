@@ -139,10 +139,12 @@ def may_raise(function: FunctionType) -> bool:
 
 _OTHER_NAMES = {
     **{f"a{name}": f"arc{name}" for name in ("cos", "sin", "tan", "cosh", "sinh", "tanh")},
-    **{"atan2": "arctan2", "fabs": "abs", "pow": "float_power"},
+    "atan2": "arctan2",
+    "fabs": "abs",
+    "pow": "float_power",
 }
 """NumPy's names of functions of `math`, where they differ."""
-_EXACT = ("frexp", "gcd", "isclose", "lcm", "ldexp", "modf", "nextafter", "ulp")
+_EXACT = ("frexp", "gcd", "isclose", "lcm", "ldexp", "modf", "nextafter", "prod", "remainder", "ulp")
 """Functions of `math` that do not go through NumPy's of the same name: they take or return something else."""
 
 
@@ -194,7 +196,8 @@ def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
     Returns
     -------
     callable
-        Its arguments are arrays of one shape and dtype, or numbers; so is its result.
+        Its arguments are arrays of one shape and dtype, or numbers; so is its result. Its attribute `of_numbers` is the
+        function of numbers that it applies.
 
     Examples
     --------
@@ -213,4 +216,5 @@ def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
             results = [scalar(*numbers) for numbers in zip(first.ravel(), *given, strict=True)]
         return np.array(results, dtype).reshape(first.shape)
 
+    apply.of_numbers = scalar  # type: ignore[attr-defined]
     return apply

@@ -331,14 +331,17 @@ def _check_function(function: Any, what: str, n_arguments: int) -> FunctionType:
     return rebuilt(found)
 
 
-def _over_elements(formula: FunctionType, what: str, point: Sequence[float]) -> Callable[..., np.ndarray]:
+def _over_elements(formula: FunctionType, what: str, point: Sequence[float]) -> Any:
     """Return a formula as a function of arrays, after a try."""
     of_arrays = over_elements(formula)
     try:
-        of_arrays(np.array(point[:1]), *point[1:])
+        with np.errstate(all="ignore"):
+            result = of_arrays.of_numbers(*map(np.float64, point))
+        if not isinstance(result, (float, int, np.number, np.bool_)) or isinstance(result, np.complexfloating):
+            raise TypeError(f"got {result!r}")
     except Exception as error:
         raise TypeError(
-            f"Expected functions that return a number for {what}, but {formula.__name__} fails at "
+            f"Expected functions that return a real number for {what}, but {formula.__name__} does not at "
             f"{', '.join(f'{number:g}' for number in point)}: {type(error).__name__}: {error}"
         ) from error
     return of_arrays

@@ -21,6 +21,7 @@ from numba import carray, from_dtype, types
 from numba.core import ir
 from numba.core.compiler import CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.ir_utils import get_definition, guard
 from numba.core.untyped_passes import IRProcessing
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
@@ -44,13 +45,21 @@ class _IntegersAreFloat32(FunctionPass):
     def __init__(self) -> None:
         FunctionPass.__init__(self)
 
+    @staticmethod
+    def _operands(statement: Any, function: Any) -> list[Any]:
+        value = getattr(statement, "value", None)
+        if not isinstance(value, ir.Expr):
+            return []
+        if value.op == "binop" and value.fn in _ARITHMETIC:
+            return [value.lhs, value.rhs]
+        called = guard(get_definition, function, value.func) if value.op == "call" else None
+        return list(value.args) if getattr(called, "value", None) in (max, min) else []
+
     def run_pass(self, state: Any) -> bool:
         statements = [statement for block in state.func_ir.blocks.values() for statement in block.body]
         operands, others = set(), set()
         for statement in statements:
-            value = getattr(statement, "value", None)
-            is_arithmetic = isinstance(value, ir.Expr) and value.op == "binop" and value.fn in _ARITHMETIC
-            names = {value.lhs.name, value.rhs.name} if is_arithmetic else set()
+            names = {variable.name for variable in self._operands(statement, state.func_ir)}
             operands |= names
             others |= {variable.name for variable in statement.list_vars()} - names
             if isinstance(statement, ir.Assign):

@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import philox
-from fastmlp.activations import ACTIVATIONS
+from fastmlp.activations import ACTIVATIONS, get_activation
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
@@ -70,7 +70,7 @@ class NumpyBackend:
         inputs = X.astype(spec.dtype, copy=False)
         for layer, (name, parameters) in enumerate(spec.activations):
             z.append(inputs @ W[layer] + b[layer])
-            entry = ACTIVATIONS[name]
+            entry = get_activation(name)
             a.append(entry.value(z[layer], *entry.arguments(z[layer], parameters, drawn[layer])))
             inputs = a[layer]
         return z, a
