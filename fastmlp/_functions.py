@@ -102,7 +102,9 @@ def _codes(code: CodeType) -> Iterator[CodeType]:
 
 
 def _names(code: CodeType) -> set[str]:
-    return {name for part in _codes(code) for name in part.co_names}
+    """Return the names of the global variables that code reads; `co_names` has those of attributes, too."""
+    steps = (step for part in _codes(code) for step in dis.get_instructions(part))
+    return {step.argval for step in steps if step.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
 
 
 def _with_constants(code: CodeType, constant: Replace) -> CodeType:

@@ -11,8 +11,10 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from fastmlp._parameters import name_of
+from fastmlp.activations import _ENTRIES as _ACTIVATIONS
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.layout import Layout
+from fastmlp.losses import _ENTRIES as _LOSSES
 from fastmlp.losses import LOSSES, Loss, check_pair, get_loss
 
 ActivationLike = str | Activation | tuple[str | Activation, Mapping[str, float]]
@@ -61,16 +63,22 @@ class NetworkSpec:
         """Registry entry of the loss."""
         return get_loss(self.loss)
 
+    @cached_property
+    def _is_extended(self) -> bool:
+        """Whether not all of it is the library's, where a name always stands for the same."""
+        of_the_library = {entry.name for entry in _ACTIVATIONS}, {entry.name for entry in _LOSSES}
+        return self.loss not in of_the_library[1] or any(name not in of_the_library[0] for name, _ in self.activations)
+
     @property
     def own(self) -> tuple[Any, ...]:
         """What the user has registered of it, as it is registered now: the activations, then the loss.
 
         What is compiled for a spec depends on these, too: a name may come to stand for another function.
         """
-        found = [ACTIVATIONS.get(name) or get_activation(name) for name, _ in self.activations]
-        entries = dict.fromkeys(entry for entry in (*found, LOSSES.get(self.loss) or self.loss_entry) if entry.is_own)
-        if not entries:
+        if not self._is_extended:
             return ()
+        found = [get_activation(name) for name, _ in self.activations]
+        entries = dict.fromkeys(entry for entry in (*found, self.loss_entry) if entry.is_own)
         for entry, (_, block) in zip(found, self.activations, strict=True):
             if len(block) != len(entry.parameters):
                 raise ValueError(

@@ -189,3 +189,14 @@ def test_example_data_digits(run):
     accuracy = run("data_digits")["accuracy"]
     assert len(accuracy) == 30
     assert accuracy[-1] > 0.95
+
+
+def test_example_activations_own(run):
+    pytest.importorskip("numba")
+    names = run("activations_own")
+    np.testing.assert_allclose(names["one_unit"].forward(names["X"])[:, 0], names["y"], atol=0.05)
+    assert "wrong at z = " in names["refusal"]
+    assert names["largest"] < 1e-6
+    assert names["accuracy"] > 0.9
+    slopes = names["slopes"]
+    assert abs(slopes["pseudo_huber"] - 2) < 0.3 * abs(slopes["squared_error"] - 2)
