@@ -141,6 +141,9 @@ def activation(
     The derivative is compared with central differences of the function, with Richardson extrapolation, at points from
     -20 to 20; points next to a kink do not count.
 
+    Outputs for the library's log loss must stay off 0 and 1 also where they are rounded: its derivative divides by
+    p (1 - p), which the built-in logistic function and softmax alone cancel.
+
     Examples
     --------
     >>> import math
@@ -282,9 +285,9 @@ def loss(
 
 
 def _register(registry: dict[str, Any], entry: Any) -> Any:
-    for attribute in ("__doc__", "__module__", "__name__"):
-        object.__setattr__(entry, attribute, getattr(entry.function, attribute))
-    object.__setattr__(entry, "__wrapped__", entry.function)
+    of_function = {name: getattr(entry.function, name) for name in ("__doc__", "__module__")}
+    for attribute, value in {**of_function, "__name__": entry.name, "__wrapped__": entry.function}.items():
+        object.__setattr__(entry, attribute, value)
     registry[entry.name] = entry
     return entry
 
@@ -337,7 +340,8 @@ def _over_elements(formula: FunctionType, what: str, point: Sequence[float]) -> 
     try:
         with np.errstate(all="ignore"):
             result = of_arrays.of_numbers(*map(np.float64, point))
-        if not isinstance(result, (float, int, np.number, np.bool_)) or isinstance(result, np.complexfloating):
+        # numpy.where, for one, makes an array without dimensions of numbers.
+        if np.ndim(result) or np.asarray(result).dtype.kind not in "biuf":
             raise TypeError(f"got {result!r}")
     except Exception as error:
         raise TypeError(

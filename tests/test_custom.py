@@ -250,6 +250,29 @@ def test_the_parameters_of_an_activation_count(any_backend):
     assert abs(other - default) > 1e-3
 
 
+def test_integers_that_must_stay_integers(compiled_backend, oracle, dtype):
+    coefficients = (1.0, 0.5, 0.25, 0.125)
+
+    def polynomial(z):
+        total, n = 0.0, 2
+        for i in range(n + 1):
+            total = total * math.tanh(z) + coefficients[n - i + 1] + np.where(z > 0, 0.0, math.log(8, 2) - 3)
+        return total
+
+    def slope(z):
+        t = math.tanh(z)
+        return (2 * coefficients[3] * t + coefficients[2]) * (1 - t * t)
+
+    entry = fastmlp.activation(polynomial, derivative=slope, needs="preactivation")
+    net = Network([2, 3, 1], activation=entry, dtype=dtype, random_state=0, backend=compiled_backend.name)
+    reference = Network([2, 3, 1], activation=entry, dtype=dtype, random_state=0, backend="numpy")
+    X = [[1.0, 2.0], [-1.0, 0.5]]
+    tolerance = 1e-12 if dtype == np.float64 else 1e-5
+    np.testing.assert_allclose(net.forward(X), reference.forward(X), rtol=tolerance)
+    for got, wanted in zip(net.gradients(X, [1, 2])[0], reference.gradients(X, [1, 2])[0], strict=True):
+        np.testing.assert_allclose(got, wanted, rtol=10 * tolerance)
+
+
 def test_an_infinite_exponential_is_no_error(any_backend):
     net = Network.from_weights([[[1.0]]], [[0.0]], output_activation="own_logistic", backend=any_backend.name)
     np.testing.assert_array_equal(net.forward([[-1000.0], [1000.0]]), [[0.0], [1.0]])
@@ -920,7 +943,7 @@ def test_what_is_compiled_lives_as_long_as_what_calls_it(make_problem):
     backend = with_functions("c")
     expected = backend.forward(problem.spec, problem.params, problem.data.X)
     binding = backend.bind(problem.spec, problem.params)
-    for cache in (c._made_network, _numba_own.activation_kernels, _numba_own.loss_kernels, _numba_own.rounded):
+    for cache in (c._made_network, _numba_own.activation_kernels, _numba_own.loss_kernels):
         cache.cache_clear()
     gc.collect()
     X = np.ascontiguousarray(problem.data.X[:2])
@@ -943,7 +966,7 @@ def test_integers_and_constants_of_modules_do_not_make_float64_of_float32():
         lambda z: (2 * z if z > 1 else -z) - 1,
         lambda z: np.where(z > 0, np.exp(z) - np.pi, 1 - z),
     ):
-        function = _numba_own._scalar(formula, np.float32)
+        function = _numba_own._scalar(formula, np.float32, _numba_own._Float32Compiler)
         function(np.float32(1.5))
         (signature,) = function.nopython_signatures
         assert signature.return_type == numba.float32

@@ -157,11 +157,10 @@ def activation_kernel(entry: Activation, real: type, *, derivative: bool) -> Any
     template, n = _derivative if derivative else _value, len(entry.parameters)
     if entry.is_own:
 
-        def make() -> Any:
-            own = _numba_own.rounded(entry.formulas[derivative], real, n)
-            return kernel(template, title, _block_signature(real), keep=False, formula=own, count=n)
+        def make(function: Any) -> Any:
+            return kernel(template, title, _block_signature(real), keep=False, formula=function, count=n)
 
-        return _numba_own.compiled(entry, derivative, make)
+        return _numba_own.compiled(entry, derivative, real, make)
     if entry.jacobian_product is not None:
         return kernel(_COUPLED[name][derivative], title, _block_signature(real), exp=module_of(real).exp)
     formula = scalar(entry.derivative if derivative else entry.value, real)
@@ -179,12 +178,11 @@ def loss_kernel(entry: Loss, real: type, *, categorical: bool, derivative: bool)
     template = _loss_derivative if derivative else _term
     if entry.is_own:
 
-        def make() -> Any:
-            own = _numba_own.rounded(entry.formulas[derivative], real, 1)
-            whole = own if derivative else inlined(lambda a, y, eps: own(a, y))
+        def make(function: Any) -> Any:
+            whole = function if derivative else inlined(lambda a, y, eps: function(a, y))
             return kernel(template, title, signature, keep=False, formula=whole)
 
-        return _numba_own.compiled(entry, derivative, make)
+        return _numba_own.compiled(entry, derivative, real, make)
     formula = getattr(entry, "categorical_" * categorical + ("derivative" if derivative else "term"))
     variables = {"formula": scalar(formula, real), "eps": np.finfo(real).eps}
     return kernel(template, title, signature, **variables)

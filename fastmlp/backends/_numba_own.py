@@ -19,7 +19,7 @@ import numba
 import numpy as np
 from numba import carray, from_dtype, types
 from numba.core import ir
-from numba.core.compiler import CompilerBase, DefaultPassBuilder
+from numba.core.compiler import Compiler, CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
 from numba.core.ir_utils import get_definition, guard
 from numba.core.untyped_passes import IRProcessing
@@ -106,13 +106,20 @@ def _modules(real: type) -> dict[ModuleType, _Module]:
     for name in ("exp", "expm1", "log1p", "tanh"):
         for module in modules.values():
             setattr(module, name, rounding(getattr(ours, name)))
-    modules[np].log = rounding(ours.log)
+    log = ours.log
+
+    def log_to_base(x, base=None):
+        if base is None:
+            return log(real(x))
+        return log(real(x)) / log(real(base))
+
+    modules[np].log, modules[math].log = rounding(log), inlined(log_to_base)
     for name in ("where", "maximum", "minimum", "clip", "heaviside", "ones_like", "full_like"):
         setattr(modules[np], name, getattr(ours, name))
     return modules
 
 
-def _scalar(formula: FunctionType, real: type) -> Any:
+def _scalar(formula: FunctionType, real: type, compiler: type[CompilerBase]) -> Any:
     """Return a formula, and what it calls, as functions that Numba compiles for numbers of type `real`."""
     modules = _modules(real)
 
@@ -130,15 +137,13 @@ def _scalar(formula: FunctionType, real: type) -> Any:
     def constant(value: Any) -> Any:
         return real(value) if isinstance(value, float) else value
 
-    options = {"pipeline_class": _Float32Compiler} if real is np.float32 else {}
-    compiled = numba.njit(nogil=True, error_model="numpy", **options)
+    compiled = numba.njit(nogil=True, error_model="numpy", pipeline_class=compiler)
     return rebuilt(formula, replace, constant=constant, wrap=compiled)
 
 
-@cache
-def rounded(formula: FunctionType, real: type, n_parameters: int) -> Any:
+def _rounded(formula: FunctionType, real: type, n_parameters: int, compiler: type[CompilerBase]) -> Any:
     """Return a formula compiled for numbers of type `real` and so many parameters of any type; it returns `real`."""
-    f = _scalar(formula, real)
+    f = _scalar(formula, real, compiler)
     return (
         inlined(lambda x: real(f(x))),
         inlined(lambda x, p: real(f(x, real(p)))),
@@ -148,17 +153,38 @@ def rounded(formula: FunctionType, real: type, n_parameters: int) -> Any:
     )[n_parameters]
 
 
-def compiled(entry: Any, which: int, make: Callable[[], Any]) -> Any:
-    """Return what `make` compiles of a user's function; ValueError, with what Numba says, where it cannot."""
-    try:
-        return make()
-    except Exception as error:
-        what = ("function", "derivative")[which]
-        raise ValueError(
-            f"Numba cannot compile the {what} of the {entry.kind} {entry.name!r}, {entry.formulas[which].__name__}. "
-            "Write it with arithmetic, comparisons and functions of math, or choose backend='numpy', which runs any "
-            f"Python. Numba says: {error}"
-        ) from error
+def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any]) -> Any:
+    """Return what `make` compiles around a function of the user's.
+
+    Parameters
+    ----------
+    entry : OwnActivation or OwnLoss
+    which : {0, 1}
+        Its function or its derivative.
+    real : type
+    make : callable
+        Takes that function, of numbers of type `real`.
+
+    Raises
+    ------
+    ValueError
+        When Numba cannot compile it; with what it says.
+    """
+    n_parameters = len(entry.parameters) if entry.kind == "activation" else 1
+    # Where an integer of float32 does not do, as for an index, integers stay what they are.
+    compilers = (_Float32Compiler, Compiler) if real is np.float32 else (Compiler,)
+    failures = []
+    for compiler in compilers:
+        try:
+            return make(_rounded(entry.formulas[which], real, n_parameters, compiler))
+        except Exception as error:
+            failures.append(error)
+    what = ("function", "derivative")[which]
+    raise ValueError(
+        f"Numba cannot compile the {what} of the {entry.kind} {entry.name!r}, {entry.formulas[which].__name__}. Write "
+        "it with arithmetic, comparisons and functions of math, or choose backend='numpy', which runs any Python. "
+        f"Numba says: {failures[-1]}"
+    ) from failures[-1]
 
 
 # The kernels for C. Their global variables are replaced in each compilation, as in `_numba_formulas`.
@@ -203,11 +229,10 @@ def activation_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     place, n = types.CPointer(from_dtype(np.dtype(real))), len(entry.parameters)
     signature = types.void(types.int64, place, place, types.CPointer(types.float64), types.voidptr)
 
-    def make(which: int) -> Any:
-        function = rounded(entry.formulas[which], real, n)
-        return _kernel((_value, _derivative)[which], signature, formula=function, count=n)
+    def make(template: FunctionType) -> Callable[[Any], Any]:
+        return lambda function: _kernel(template, signature, formula=function, count=n)
 
-    return tuple(compiled(entry, which, lambda which=which: make(which)) for which in (0, 1))
+    return compiled(entry, 0, real, make(_value)), compiled(entry, 1, real, make(_derivative))
 
 
 @lru_cache(maxsize=256)
@@ -216,7 +241,7 @@ def loss_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     place = types.CPointer(from_dtype(np.dtype(real)))
     signature = types.void(types.int64, place, place, place)
 
-    def make(which: int) -> Any:
-        return _kernel(_of_pairs, signature, formula=rounded(entry.formulas[which], real, 1))
+    def make(function: Any) -> Any:
+        return _kernel(_of_pairs, signature, formula=function)
 
-    return tuple(compiled(entry, which, lambda which=which: make(which)) for which in (0, 1))
+    return compiled(entry, 0, real, make), compiled(entry, 1, real, make)
