@@ -168,7 +168,7 @@ FM_INLINE void K(add_squares)(const V(t) * x, vd_t *s)
 /* One vector of an update; masked: its lanes `in` alone. Returns the weights before it. With literal rule and moments (how
  * many the solver has) the calls are inlined and the factors stay in registers. */
 FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REAL *g, REAL *m, REAL *v, V(t) l2,
-                                V(t) inverse, int moments, const V(t) * f, K(rule) * rule)
+                                int moments, const V(t) * f, K(rule) * rule)
 {
     const V(t) before = masked ? V(load_first)(w, in) : V(load)(w);
     const V(t) gradient = masked ? V(load_first)(g, in) : V(load)(g);
@@ -177,7 +177,7 @@ FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REA
         m_i = masked ? V(load_first)(m, in) : V(load)(m);
     if (moments > 1)
         v_i = masked ? V(load_first)(v, in) : V(load)(v);
-    rule(&weight, V(mul)(V(fma)(l2, weight, gradient), inverse), &m_i, &v_i, f);
+    rule(&weight, V(fma)(l2, weight, gradient), &m_i, &v_i, f);
     if (masked) {
         V(store_first)(w, in, weight);
         if (moments > 0)
@@ -195,10 +195,10 @@ FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REA
 }
 
 /* In groups of 16 weights: each lane of the sum of squares is one chain, which waits while the next group is updated. */
-FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, double scale, int moments,
-                         const V(t) * f, K(rule) * rule, double *squares)
+FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, int moments, const V(t) * f,
+                         K(rule) * rule, double *squares)
 {
-    const V(t) l2 = V(set1)((REAL)alpha), inverse = V(set1)((REAL)scale);
+    const V(t) l2 = V(set1)((REAL)alpha);
     V(t) before[K(lane_vectors)];
     vd_t s[FM_LANES / vd_width];
     for (int k = 0; k < FM_LANES / vd_width; k++)
@@ -209,7 +209,7 @@ FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, do
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
             before[k] = K(update_vector)(0, V(first)(V(width)), w + j, g + j, moments > 0 ? m + j : NULL,
-                                         moments > 1 ? v + j : NULL, l2, inverse, moments, f, rule);
+                                         moments > 1 ? v + j : NULL, l2, moments, f, rule);
         }
         if (squares)
             K(add_squares)(before, s);
@@ -221,7 +221,7 @@ FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, do
             before[k] = V(zero)();
             if (j < n)
                 before[k] = K(update_vector)(1, V(first)(n - j), w + j, g + j, moments > 0 ? m + j : NULL,
-                                             moments > 1 ? v + j : NULL, l2, inverse, moments, f, rule);
+                                             moments > 1 ? v + j : NULL, l2, moments, f, rule);
         }
         if (squares)
             K(add_squares)(before, s);
@@ -235,11 +235,11 @@ FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, do
                                  const double *p, double *squares)                                                \
     {                                                                                                             \
         V(t) f[FM_MAX_HYPER];                                                                                     \
-        K(name##_factors)(p, f);                                                                                  \
+        K(name##_factors)(p, scale, f);                                                                           \
         if (squares)                                                                                              \
-            K(update)(n, w, g, m, v, alpha, scale, moments, f, K(name##_step), squares);                          \
+            K(update)(n, w, g, m, v, alpha, moments, f, K(name##_step), squares);                                 \
         else                                                                                                      \
-            K(update)(n, w, g, m, v, alpha, scale, moments, f, K(name##_step), NULL);                             \
+            K(update)(n, w, g, m, v, alpha, moments, f, K(name##_step), NULL);                                    \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY

@@ -84,7 +84,7 @@ static void K(load_targets)(const fm_outputs *o, int64_t first, int rows, REAL *
         }
 }
 
-/* exp(z - max z), divided by its sum: cannot overflow. */
+/* exp(z - max z), which cannot overflow, times the reciprocal of its sum: one division for all classes. */
 static void K(softmax_tile)(int64_t n, REAL *tile)
 {
     for (int lane = 0; lane < FM_LANES; lane += V(width)) {
@@ -97,8 +97,9 @@ static void K(softmax_tile)(int64_t n, REAL *tile)
             V(store)(z + j * FM_LANES, e);
             sum = V(add)(sum, e);
         }
+        const V(t) share = V(div)(V(set1)(1), sum);
         for (int64_t j = 0; j < n; j++)
-            V(store)(z + j * FM_LANES, V(div)(V(load)(z + j * FM_LANES), sum));
+            V(store)(z + j * FM_LANES, V(mul)(V(load)(z + j * FM_LANES), share));
     }
 }
 

@@ -1,8 +1,8 @@
 /* Solvers: element-wise update rules on the flat parameter vector; the list of them at the foot.
  *
  * prepare(hyper, t, p): the scalar factors of step t (counted from 1), in double, from the hyperparameters in the order
- * of the Python registry. factors(p, f): vectors of what the step needs of them. step(w, g, m, v, f): one vector of
- * parameters, gradients and moments.
+ * of the Python registry. factors(p, scale, f): vectors of what the step needs of them. step(w, g, m, v, f): one vector
+ * of parameters, gradients and moments; g times scale is the gradient of the mean.
  *
  * Moments below the smallest normal number are set to zero, and so are gradients whose squares would be: denormal
  * numbers, which the weights of an input that is always 0 come to, more than double the cost of an update. */
@@ -13,31 +13,34 @@ static inline V(t) K(flush)(V(t) x) { return V(select)(V(lt)(V(abs)(x), V(set1)(
 
 /* velocity = momentum * velocity - rate * g; w += velocity, or with Nesterov's momentum
  * w += momentum * velocity - rate * g (Sutskever et al. 2013, eq. 3 and 4, as scikit-learn writes it). */
-static inline void K(sgd_factors)(const double *p, V(t) * f)
+static inline void K(sgd_factors)(const double *p, double scale, V(t) * f)
 {
-    for (int i = 0; i < 3; i++)
-        f[i] = V(set1)((REAL)p[i]);
+    f[0] = V(set1)((REAL)(-p[0] * scale));
+    f[1] = V(set1)((REAL)p[1]);
+    f[2] = V(set1)((REAL)p[2]);
 }
 static inline void K(sgd_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f)
 {
     (void)v;
-    const V(t) gain = V(neg)(V(mul)(f[0], g));
+    const V(t) gain = V(mul)(f[0], g);
     *m = K(flush)(V(fma)(f[1], *m, gain));
     *w = V(add)(*w, V(select)(V(eq)(f[2], V(zero)()), *m, V(fma)(f[1], *m, gain)));
 }
 
 /* m = b1 m + (1 - b1) g; v = b2 v + (sqrt(1 - b2) g)^2; w -= step m / (sqrt(v) + epsilon) (Kingma and Ba 2014, the
  * efficient order at the end of section 2). Gradients below 32 sqrt(smallest normal number) count as 0. */
-static inline void K(adam_factors)(const double *p, V(t) * f)
+static inline void K(adam_factors)(const double *p, double scale, V(t) * f)
 {
     for (int i = 0; i < 4; i++)
         f[i] = V(set1)((REAL)p[i]);
     f[4] = V(set1)((REAL)(1 - p[1]));
     f[5] = V(set1)((REAL)sqrt(1 - p[2]));
+    f[6] = V(set1)((REAL)scale);
 }
 static inline void K(adam_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f)
 {
     const V(t) zero = V(zero)(), least = V(set1)(32 * FM_SQRT_SMALLEST_NORMAL);
+    g = V(mul)(g, f[6]);
     g = V(select)(V(lt)(V(abs)(g), least), zero, g);
     const V(t) h = V(mul)(f[5], g);
     *m = K(flush)(V(fma)(f[1], *m, V(mul)(f[4], g)));
