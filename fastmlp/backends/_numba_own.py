@@ -50,8 +50,9 @@ class _IntegersAreFloat32(FunctionPass):
         value = getattr(statement, "value", None)
         if not isinstance(value, ir.Expr):
             return []
-        if value.op == "binop" and value.fn in _ARITHMETIC:
-            return [value.lhs, value.rhs]
+        if value.op in ("binop", "inplace_binop"):
+            function_of_two = value.fn if value.op == "binop" else value.immutable_fn
+            return [value.lhs, value.rhs] if function_of_two in _ARITHMETIC else []
         called = guard(get_definition, function, value.func) if value.op == "call" else None
         return list(value.args) if getattr(called, "value", None) in (max, min) else []
 
@@ -60,10 +61,9 @@ class _IntegersAreFloat32(FunctionPass):
         operands, others = set(), set()
         for statement in statements:
             names = {variable.name for variable in self._operands(statement, state.func_ir)}
+            written = {statement.target.name} if isinstance(statement, ir.Assign) else set()
             operands |= names
-            others |= {variable.name for variable in statement.list_vars()} - names
-            if isinstance(statement, ir.Assign):
-                others.discard(statement.target.name)
+            others |= {variable.name for variable in statement.list_vars()} - names - written
         changed = False
         for statement in statements:
             if not isinstance(statement, ir.Assign) or not isinstance(statement.value, ir.Const):
