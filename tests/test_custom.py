@@ -4,6 +4,7 @@ The functions are registered once for all tests and put into the registries by a
 """
 
 import copy
+import gc
 import itertools
 import math
 import pickle
@@ -11,6 +12,7 @@ import re
 import subprocess
 import sys
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from math import exp
@@ -934,22 +936,26 @@ def test_c_refuses_incomplete_functions(missing):
 
 @pytest.mark.c
 @needs_numba
-def test_what_is_compiled_lives_as_long_as_what_calls_it(make_problem):
-    import gc
-
+def test_what_is_compiled_lives_as_long_as_what_calls_it():
     from fastmlp.backends import _numba_own, c
 
-    problem = make_problem(UNITS, "swish", ("pseudo_huber", "identity"), "float64")
+    spec = make_spec(UNITS, "swish", "identity", "pseudo_huber", "float64")
     backend = with_functions("c")
-    expected = backend.forward(problem.spec, problem.params, problem.data.X)
-    binding = backend.bind(problem.spec, problem.params)
+    binding = backend.bind(spec, spec.layout.allocate("float64"))
+    real = np.float64
+    kernels = (
+        *_numba_own.activation_kernels(OWN_ACTIVATIONS["swish"], real),
+        *_numba_own.loss_kernels(OWN_LOSSES["pseudo_huber"], real),
+    )
+    alive = [weakref.ref(kernel) for kernel in kernels]
+    del kernels
     for cache in (c._made_network, _numba_own.activation_kernels, _numba_own.loss_kernels):
         cache.cache_clear()
     gc.collect()
-    X = np.ascontiguousarray(problem.data.X[:2])
-    out = np.empty((2, UNITS[-1]))
-    assert binding.predict(binding.struct, 2, binding.view(X), binding.view(out)) == binding.ok
-    np.testing.assert_array_equal(out, expected[:2])
+    assert all(kernel() is not None for kernel in alive)
+    del binding
+    gc.collect()
+    assert all(kernel() is None for kernel in alive)
 
 
 @needs_numba
