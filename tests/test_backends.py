@@ -100,8 +100,8 @@ def assert_same_training(fast_backend, oracle, problem, solver, assert_agree, wh
 
 def test_twenty_steps(fast_backend, oracle, make_problem, assert_agree, hidden, pair, solver, dtype):
     n_rows = 24
-    # Where a gradient all but vanishes, Adam with a small epsilon still takes a whole step, in a direction that is rounding
-    # error in float32.
+    # Where a gradient all but vanishes, Adam with a small epsilon still takes a whole step, in a direction that, in
+    # float32, is rounding error.
     hyper = {"epsilon": 1e-4} if dtype == np.float32 and "epsilon" in SOLVERS[solver].hyperparameters else {}
     options = itertools.product((False, True), (False, True), (1, 7, n_rows))
     for (csr, weights, batch_size), kind in zip(options, itertools.cycle(KINDS), strict=False):
