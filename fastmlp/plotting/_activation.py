@@ -80,7 +80,7 @@ class ActivationDisplay:
         derivative = None
         if entry.needs is not None:
             derivative = entry.backward(np.ones_like(row), row, value, parameters)[0]
-        shown = ", ".join(f"{key} = {number:g}" for key, number in zip(entry.parameters, parameters, strict=True))
+        shown = ", ".join(f"{key} = {number:.3g}" for key, number in zip(entry.parameters, parameters, strict=True))
         name += f" ({shown})" if shown else ""
         return cls(z=z, value=value[0], derivative=derivative, name=name).plot(ax, **line_options)
 
