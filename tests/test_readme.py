@@ -56,7 +56,7 @@ class Installation:
 
 def test_the_readme_names_the_two_commands():
     commands = [command.strip() for command in code_blocks("sh")]
-    assert commands == ["pip install . && python -m fastmlp", 'pip install ".[test]" && pytest']
+    assert commands == ["pip install . && python -m fastmlp", 'pip install ".[test]" && pytest -n auto']
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
