@@ -315,15 +315,20 @@ int64_t fm_crew_blocks(const fm_crew *crew, const char *params, const fm_batch *
     const fm_context *c = crew->contexts;
     for (int i = 0; i < crew->n; i++)
         works[i] = 0;
-    blocks_job job = {.crew = crew,
-                      .params = params,
-                      .batch = batch,
-                      .row = row,
-                      .grad = grad,
-                      .work = works,
-                      .loss = loss,
-                      .weight = weight};
+    blocks_job
+        job; /* without an initialiser, which would clear the shared block, too: a third of this function's time */
+    job.crew = crew;
+    job.params = params;
+    job.batch = batch;
+    job.row = row;
+    job.n_blocks = 0;
+    job.grad = grad;
+    job.slices = 0;
+    job.work = works;
+    job.loss = loss;
+    job.weight = weight;
     if (crew->whole) {
+        job.next = 0;
         job.n_blocks = smaller(crew->places, divide_up(batch->rows - row, FM_BLOCK));
         rows *= job.n_blocks;
     }

@@ -195,16 +195,16 @@ FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REA
 }
 
 /* In groups of 16 weights: each lane of the sum of squares is one chain, which waits while the next group is updated. */
-FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha, int moments, const V(t) * f,
-                         K(rule) * rule, double *squares)
+FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha,
+                         int moments, const V(t) * f, K(rule) * rule, double *squares)
 {
-    const V(t) l2 = V(set1)((REAL)alpha);
+    const V(t) l2 = V(set1)((REAL)alpha), zero = V(zero)();
     V(t) before[K(lane_vectors)];
     vd_t s[FM_LANES / vd_width];
     for (int k = 0; k < FM_LANES / vd_width; k++)
         s[k] = vd_zero();
     int64_t i = 0;
-    for (; i + FM_LANES <= n; i += FM_LANES) {
+    for (; i + FM_LANES <= n_coefs; i += FM_LANES) {
 #pragma GCC unroll 16
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
@@ -214,14 +214,16 @@ FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, do
         if (squares)
             K(add_squares)(before, s);
     }
-    if (i < n) {
+    for (; i < n; i += FM_LANES) {
 #pragma GCC unroll 16
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
-            before[k] = V(zero)();
+            const V(mask) coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
+            before[k] = zero;
             if (j < n)
                 before[k] = K(update_vector)(1, V(first)(n - j), w + j, g + j, moments > 0 ? m + j : NULL,
-                                             moments > 1 ? v + j : NULL, l2, moments, f, rule);
+                                             moments > 1 ? v + j : NULL, V(select)(coefs, l2, zero), moments, f, rule);
+            before[k] = V(select)(coefs, before[k], zero);
         }
         if (squares)
             K(add_squares)(before, s);
@@ -230,16 +232,16 @@ FM_INLINE void K(update)(int64_t n, REAL *w, const REAL *g, REAL *m, REAL *v, do
         *squares = vd_reduce16(s);
 }
 
-#define FM_ENTRY(name, moments)                                                                                   \
-    static void K(name##_update)(int64_t n, void *w, const void *g, void *m, void *v, double alpha, double scale, \
-                                 const double *p, double *squares)                                                \
-    {                                                                                                             \
-        V(t) f[FM_MAX_HYPER];                                                                                     \
-        K(name##_factors)(p, scale, f);                                                                           \
-        if (squares)                                                                                              \
-            K(update)(n, w, g, m, v, alpha, moments, f, K(name##_step), squares);                                 \
-        else                                                                                                      \
-            K(update)(n, w, g, m, v, alpha, moments, f, K(name##_step), NULL);                                    \
+#define FM_ENTRY(name, moments)                                                                                      \
+    static void K(name##_update)(int64_t n, int64_t n_coefs, void *w, const void *g, void *m, void *v, double alpha, \
+                                 double scale, const double *p, double *squares)                                     \
+    {                                                                                                                \
+        V(t) f[FM_MAX_HYPER];                                                                                        \
+        K(name##_factors)(p, scale, f);                                                                              \
+        if (squares)                                                                                                 \
+            K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), squares);                           \
+        else                                                                                                         \
+            K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), NULL);                              \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY

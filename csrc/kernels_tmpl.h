@@ -44,6 +44,7 @@ enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
 #include "products_tmpl.h"
 #include "loss_tmpl.h"
 #include "elementwise_tmpl.h"
+#include "rows_tmpl.h"
 
 static const fm_kernels K(table) = {
     .width = V(width),
@@ -54,6 +55,9 @@ static const fm_kernels K(table) = {
     .csr_product = K(csr_product),
     .csr_dot = K(csr_dot),
     .csr_outer = K(csr_outer),
+    .row_forward = K(row_forward),
+    .row_delta = K(row_delta),
+    .row_gradient = K(row_gradient),
     .transpose = K(transpose),
     .add = K(add),
     .sum_squares = K(sum_squares),

@@ -8,6 +8,12 @@ typedef struct fm_likelihood {
     int64_t exponent[FM_LANES];
 } fm_likelihood;
 
+static inline void fm_clear_lanes(double *s)
+{
+    for (int l = 0; l < FM_LANES; l += vd_width)
+        vd_store(s + l, vd_zero());
+}
+
 static inline double fm_sum_lanes(const double *s)
 {
     vd_t lanes[FM_LANES / vd_width];
@@ -18,9 +24,10 @@ static inline double fm_sum_lanes(const double *s)
 
 static inline void fm_likelihood_start(fm_likelihood *p)
 {
-    for (int l = 0; l < FM_LANES; l++) {
-        p->mantissa[l] = 1;
-        p->exponent[l] = 0;
+    const vd_t one = vd_set1(1), zero = vd_zero(); /* which has the bits of the integer 0 */
+    for (int l = 0; l < FM_LANES; l += vd_width) {
+        vd_store(p->mantissa + l, one);
+        memcpy(p->exponent + l, &zero, sizeof zero);
     }
 }
 

@@ -279,7 +279,10 @@ static void K(loss)(fm_outputs *o)
     REAL *a = o->scratch, *y = a + K(tile_size)(n), *d = y + K(tile_size)(n);
     fm_likelihood *products = (fm_likelihood *)(d + K(tile_size)(n));
     const int logs = o->hard && !o->weight && form && form->likelihood;
-    double loss[FM_LANES] = {0}, weight[FM_LANES] = {0};
+    double loss[FM_LANES], weight[FM_LANES];
+    fm_clear_lanes(loss);
+    if (o->weight)
+        fm_clear_lanes(weight);
     for (int64_t j = 0; logs && j < n_products; j++)
         fm_likelihood_start(products + j);
     for (int64_t first = 0; first < o->rows; first += FM_LANES) {

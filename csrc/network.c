@@ -93,6 +93,16 @@ static const fm_activation_kernel *kernel_of(const fm_context *c, int64_t l)
     return activation == FM_ACTIVATION_softmax ? NULL : &c->kernels->activations[activation];
 }
 
+static int is_narrow(const fm_context *c)
+{
+    for (int64_t l = 0; l < c->n_layers; l++) {
+        const int activation = c->net->activations[l];
+        if (c->net->units[l + 1] > c->kernels->width || activation == FM_OWN || fm_activation_draws(activation))
+            return 0;
+    }
+    return 1;
+}
+
 static void lay_out_layers(fm_context *c, fm_layer *layers)
 {
     const fm_network *net = c->net;
@@ -151,6 +161,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->real = net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
     c->layers = (fm_layer *)fm_take(base, &used, c->n_layers * (int64_t)sizeof(fm_layer));
     lay_out_layers(c, c->layers);
+    c->narrow = is_narrow(c);
     const int64_t line = CACHE_LINE / c->real, n_outputs = net->units[net->n_layers];
     for (int64_t l = 1; l <= c->n_layers; l++)
         if (round_up(net->units[l], line) > widest)
@@ -359,8 +370,10 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
         .index = b->index,
         .delta = delta,
         .ldd = last->ld,
+        .loss_sum = 0,
+        .weight_sum = 0,
         .scratch = c->loss_scratch + b->slice * c->loss_scratch_bytes,
-    };
+    }; /* every field by name: compilers clear a struct of which some are missing, slowly */
     c->kernels->loss(&o);
     *loss_sum = o.loss_sum;
     *weight_sum = o.weight_sum;
@@ -369,11 +382,47 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
                                  draw);
 }
 
+/* Whether the kernels for a single row serve. */
+static int is_single(const fm_context *c, const fm_block *b) { return b->rows == 1 && c->narrow && !b->x->indptr; }
+
+static void single_forward(const fm_context *c, const char *params, fm_block *b)
+{
+    const char *in = b->dense;
+    for (int64_t l = 0; l < c->n_layers; l++) {
+        const fm_layer *layer = &c->layers[l];
+        char *z = at(c, b, layer->z, layer->ld), *a = at(c, b, layer->a, layer->ld);
+        c->kernels->row_forward(layer->fan_out, layer->fan_in, in, params + layer->coefs, params + layer->intercepts,
+                                layer->activation == FM_ACTIVATION_softmax ? -1 : layer->activation,
+                                layer->activation_params, z == a ? NULL : z, a);
+        in = a;
+    }
+}
+
+static void single_backward(const fm_context *c, const char *params, const fm_block *b, char *grad)
+{
+    const fm_kernels *k = c->kernels;
+    for (int64_t l = c->n_layers - 1; l >= 0; l--) {
+        const fm_layer *layer = &c->layers[l], *below = layer - 1;
+        const int64_t n = layer->fan_out, m = layer->fan_in;
+        const char *in = l > 0 ? at(c, b, below->a, below->ld) : b->dense;
+        const char *delta = at(c, b, layer->delta, layer->ld);
+        k->row_gradient(n, m, in, delta, grad + layer->coefs, grad + layer->intercepts);
+        if (l > 0)
+            k->row_delta(n, m, delta, params + layer->coefs, layer->transposed, layer->transposed_ld, below->activation,
+                         below->activation_params, at(c, b, needed(below), below->ld),
+                         at(c, b, below->delta, below->ld));
+    }
+}
+
 /* Fetch the rows and run them through all layers; returns the work. */
 static int64_t block_forward(const fm_context *c, const char *params, fm_block *b, fm_draw *draw)
 {
     int64_t work = 0;
     fm_block_input(c, b);
+    if (is_single(c, b)) {
+        single_forward(c, params, b);
+        return 2 * c->n_params;
+    }
     const char *in = b->dense;
     int64_t ld = b->ld;
     for (int64_t l = 0; l < c->n_layers; l++) {
@@ -400,6 +449,10 @@ int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, cons
     output_loss(c, b, y, grad != NULL, draw, loss_sum, weight_sum);
     if (!grad)
         return work;
+    if (first && is_single(c, b)) {
+        single_backward(c, params, b, grad);
+        return 3 * work;
+    }
     for (int64_t l = c->n_layers - 1; l >= 0; l--) {
         fm_layer_gradient(c, l, b, 0, c->layers[l].fan_in, grad, first);
         if (l > 0)

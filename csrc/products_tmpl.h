@@ -14,6 +14,23 @@ typedef struct K(tile) {
     int accumulate;
 } K(tile);
 
+/* Every field by name: compilers clear a struct of which some are missing, which takes longer than a small tile. */
+FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_t ldb, const REAL *bias, REAL *c,
+                               int64_t ldc, int64_t depth, int accumulate)
+{
+    return (K(tile)){.a = a,
+                     .b = b,
+                     .bias = bias,
+                     .c = c,
+                     .lda = lda,
+                     .ldb = ldb,
+                     .ldc = ldc,
+                     .depth = depth,
+                     .unmasked = 0,
+                     .last = V(first)(0),
+                     .accumulate = accumulate};
+}
+
 /* Keeps the compiler from seeing where a pointer comes from. */
 #if defined(__GNUC__)
 #define FM_FORGET(p) __asm__("" : "+r"(p))
@@ -231,7 +248,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
 static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                        const void *bias, void *c, int64_t ldc)
 {
-    K(tile) t = {.a = a, .b = b, .bias = bias, .c = c, .lda = lda, .ldb = ldb, .ldc = ldc, .depth = k};
+    K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
     K(tiles)(m, n, 0, &t);
 }
 
@@ -242,7 +259,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
     enum { PIECE = 6 * V(width) };
     REAL piece[V(width) * PIECE];
     const V(mask) columns = V(first)(tail);
-    K(tile) swapped = {.lda = t->ldb, .ldb = t->lda, .ldc = PIECE, .depth = t->depth};
+    K(tile) swapped = K(make_tile)(NULL, t->ldb, NULL, t->lda, NULL, piece, PIECE, t->depth, 0);
     for (int64_t i = 0; i < m; i += PIECE) {
         const int64_t n = m - i < PIECE ? m - i : PIECE;
         swapped.a = t->b;
@@ -269,7 +286,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
 static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
                      void *g, int accumulate)
 {
-    K(tile) t = {.a = a, .b = d, .c = g, .lda = lda, .ldb = ldd, .ldc = n, .depth = rows, .accumulate = accumulate};
+    K(tile) t = K(make_tile)(a, lda, d, ldd, NULL, g, n, rows, accumulate);
     const int64_t tail = n % V(width), squares = (m + V(width) - 1) / V(width);
     /* Exchanging saves FMAs in each row and costs transpositions, one worth about SQUARE of them. */
     enum { SQUARE = 100 };

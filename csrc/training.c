@@ -59,10 +59,12 @@ static void update_slice(void *job, const fm_context *c, int64_t l, int64_t from
     const step *s = job;
     const fm_layer *layer = &c->layers[l];
     const int64_t n = layer->fan_out, w = layer->coefs + from * n * c->real, b = layer->intercepts;
-    s->rule((to - from) * n, s->params + w, s->grad + w, s->m ? s->m + w : NULL, s->v ? s->v + w : NULL, s->alpha,
-            s->scale, s->p, NULL);
+    const int64_t size = (to - from) * n;
+    s->rule(size, size, s->params + w, s->grad + w, s->m ? s->m + w : NULL, s->v ? s->v + w : NULL, s->alpha, s->scale,
+            s->p, NULL);
     if (from == 0)
-        s->rule(n, s->params + b, s->grad + b, s->m ? s->m + b : NULL, s->v ? s->v + b : NULL, 0, s->scale, s->p, NULL);
+        s->rule(n, 0, s->params + b, s->grad + b, s->m ? s->m + b : NULL, s->v ? s->v + b : NULL, 0, s->scale, s->p,
+                NULL);
 }
 
 /* squares: NULL, or out: the sum of the squared coefs before the step, for a crew of one. */
@@ -74,7 +76,6 @@ static void update(const fm_crew *crew, char *params, fm_training *t, double *sq
 #undef FM_ENTRY
     };
     const fm_context *c = crew->contexts;
-    const int64_t n_intercepts = c->n_params - c->n_coefs, offset = c->n_coefs * c->real;
     const fm_update rule = c->kernels->update[t->solver];
     char *g = t->grad, *m = t->moments[0], *v = t->moments[1];
     step s = {.rule = rule, .params = params, .grad = g, .m = m, .v = v, .alpha = t->alpha, .scale = 1 / t->weight_sum};
@@ -84,9 +85,7 @@ static void update(const fm_crew *crew, char *params, fm_training *t, double *sq
         fm_crew_slices(crew, update_slice, &s);
         return;
     }
-    rule(c->n_coefs, params, g, m, v, s.alpha, s.scale, s.p, squares);
-    rule(n_intercepts, params + offset, g + offset, m ? m + offset : NULL, v ? v + offset : NULL, 0, s.scale, s.p,
-         NULL);
+    rule(c->n_params, c->n_coefs, params, g, m, v, s.alpha, s.scale, s.p, squares);
 }
 
 /* Blocks of the step under way until it is complete or the budget is spent. */
@@ -142,8 +141,9 @@ int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const f
             if (status != FM_OK)
                 return status;
             update(crew, params, t, alone ? wanted : NULL);
-            t->epoch_data += t->loss_sum / t->weight_sum * (double)rows;
-            t->epoch_l2 += 0.5 * t->alpha * squares / t->weight_sum * (double)rows;
+            const double share = (double)rows / t->weight_sum;
+            t->epoch_data += t->loss_sum * share;
+            t->epoch_l2 += 0.5 * t->alpha * squares * share;
             t->row += rows;
             t->batch_row = 0;
             budget -= STEP_OVERHEAD + 10 * c->n_params;

@@ -229,6 +229,7 @@ class Draw:
     def __init__(self, name: str, dtype: np.dtype, widths: Sequence[int] = (8,)) -> None:
         self.rng = np.random.default_rng(zlib.crc32(f"{name} {dtype}".encode()))
         self.dtype, self.eps, self.widest = dtype, np.finfo(dtype).eps, max(widths)
+        self.in_a_vector = range(1, min(widths) + 1)
         near = {size for w in widths for size in (w - 1, w, w + 1, 2 * w + 1)}
         self.narrow = sorted({0, 1, 2, 15, 16, 17} | near)
         self.sizes = sorted({255, 256, 257} | set(self.narrow))
@@ -496,6 +497,73 @@ def derivative(name: str, draw: Draw) -> Iterator[Problem]:
         yield Problem(kernel, arguments, partial(expected, v, delta, block, wide(u)))
 
 
+PLAIN = [name for name in DIFFERENTIABLE if not ACTIVATIONS[name].draws]
+
+
+def row_forward(draw: Draw) -> Iterator[Problem]:
+    def expected(x, w, bias, name, block, with_z):
+        ((z, size),) = sum_of_products(x, w, bias)
+        a = z if name is None else applied(ACTIVATIONS[name], "value", z, block)
+        # No activation is steeper than 2 or, as exp, its value; in gelu and silu the error of a sum that cancels is
+        # multiplied by z.
+        slope = 2 * np.maximum(1, abs(a))
+        return [*[(z, size)] * with_z, (a, slope * size + 4 * draw.eps * np.maximum(abs(a), abs(z)))]
+
+    names = itertools.cycle([*PLAIN, "step", None])
+    for i, (n, k) in enumerate(itertools.product(draw.in_a_vector, draw.narrow)):
+        x, w, bias, name, with_z = draw.real(k), draw.real(k, n), draw.real(n), next(names), i % 2
+        if name == "step":
+            bias += np.where(x @ w + bias < 0, -0.1, 0.1).astype(draw.dtype)  # off the jump
+        block = () if name is None else draw.block(ACTIVATIONS[name])
+        code = -1 if name is None else c.ACTIVATION_CODES[name]
+        outputs = empty(draw.dtype, n) if with_z else None, empty(draw.dtype, n)
+        yield Problem(
+            attrgetter("table.row_forward"),
+            (n, k, In(x), In(w), In(bias), code, ffi.new("double[4]", block), *outputs),
+            partial(expected, x, w, bias, name, block, with_z),
+        )
+
+
+def row_delta(draw: Draw) -> Iterator[Problem]:
+    def expected(delta, w, name, block, v):
+        ((sum_, size),) = sum_of_products(w, delta, None)
+        slope = applied(ACTIVATIONS[name], "derivative", wide(v), block)
+        return [(sum_ * slope, size * abs(slope) + 32 * draw.eps * abs(sum_) * np.maximum(1, abs(slope)))]
+
+    names = itertools.cycle(PLAIN)
+    for n, k in itertools.product(draw.narrow[1:], draw.in_a_vector):
+        delta, w, name, ld = draw.real(n), draw.real(k, n), next(names), k + n % 3
+        entry = ACTIVATIONS[name]
+        z, block = 2 * draw.real(k), draw.block(entry)
+        v = applied(entry, "value", z, block) if entry.needs == "output" else z
+        arguments = (
+            n,
+            k,
+            In(delta),
+            In(w),
+            In(w.T.copy(), ld),
+            ld,
+            c.ACTIVATION_CODES[name],
+            ffi.new("double[4]", block),
+        )
+        yield Problem(
+            attrgetter("table.row_delta"),
+            (*arguments, In(v), empty(draw.dtype, k)),
+            partial(expected, delta, w, name, block, v),
+        )
+
+
+def row_gradient(draw: Draw) -> Iterator[Problem]:
+    for n, k in itertools.product(draw.in_a_vector, draw.narrow):
+        x, delta = draw.real(k), draw.real(n)
+        products = wide(x)[:, np.newaxis] * wide(delta)
+        yield Problem(
+            attrgetter("table.row_gradient"),
+            (n, k, In(x), In(delta), empty(draw.dtype, k, n), empty(draw.dtype, n)),
+            lambda products=products, delta=delta: [(products, draw.eps * abs(products)), (wide(delta), 0)],
+        )
+
+
 def softmax(draw: Draw) -> Iterator[Problem]:
     def expected(z):
         if not z.size:
@@ -665,6 +733,9 @@ KERNELS: dict[str, Callable[[Draw], Iterator[Problem]]] = {
     "csr_product": csr_product,
     "csr_dot": csr_dot,
     "csr_outer": csr_outer,
+    "row_forward": row_forward,
+    "row_delta": row_delta,
+    "row_gradient": row_gradient,
     "transpose": transpose,
     "add": add,
     "sum_squares": sum_squares,
@@ -729,6 +800,47 @@ def test_instruction_sets_with_fma_agree_in_bits(dtype, kernel, memory):
 
 
 # ---- the order of operations, to the bit ----
+
+
+@every_isa
+@every_dtype
+def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
+    isa = kernels_of(isa, dtype)
+    draw, table = Draw("row", dtype, [isa.table.width]), isa.table
+    kernel = table.activations[c.ACTIVATION_CODES["tanh"]]
+
+    def run(name, *arguments):
+        return memory.call(isa, name if callable(name) else attrgetter(f"table.{name}"), arguments, "end")
+
+    for n, k in itertools.product(draw.in_a_vector, draw.narrow[1:]):
+        x, w, bias, delta = draw.real(k), draw.real(k, n), draw.real(n), draw.real(n)
+        columns = empty(dtype, 1, n)
+        if n == 1:
+            (z,) = run("dot", 1, k, In(x), k, In(w), In(bias), empty(dtype, 1))
+        else:
+            (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n)
+        (a,) = run(lambda isa: kernel.value, n, In(z.ravel()), empty(dtype, n), None, None)
+        code, block = c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
+        got = run("row_forward", n, k, In(x), In(w), In(bias), code, block, empty(dtype, n), empty(dtype, n))
+        assert same_bits(got[0], z.ravel())
+        assert same_bits(got[1], a)
+        (dw,) = run("outer", 1, k, n, In(x), k, In(delta), n, empty(dtype, k, n), 0)
+        (db,) = run("column_sum", 1, n, In(delta), n, empty(dtype, n), 0)
+        got = run("row_gradient", n, k, In(x), In(delta), empty(dtype, k, n), empty(dtype, n))
+        assert same_bits(got[0], dw)
+        assert same_bits(got[1], db)
+    for n, k in itertools.product(draw.narrow[1:], draw.in_a_vector):
+        w, delta, v = draw.real(k, n), draw.real(n), np.tanh(draw.real(k))
+        if k == 1:
+            (sums,) = run("dot", 1, n, In(delta), n, In(w), None, empty(dtype, 1))
+        elif n == 1:
+            (sums,) = run("product", 1, k, 1, In(delta), 1, In(w), k, None, empty(dtype, 1, k), k)
+        else:
+            (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k)
+        (expected,) = run(lambda isa: kernel.derivative, k, In(v), Out(sums.ravel()), None, None)
+        arguments = n, k, In(delta), In(w), In(w.T.copy()), k, c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
+        (got,) = run("row_delta", *arguments, In(v), empty(dtype, k))
+        assert same_bits(got, expected)
 
 
 def rounded(x: Fraction, dtype: np.dtype) -> Any:

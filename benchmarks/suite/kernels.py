@@ -162,7 +162,7 @@ def update(case, name):
     def call():
         for array, values in zip((w, g, *moments), start, strict=True):
             array[:] = values
-        kernel(ELEMENTS, *pointers, 0.0, 1.0, block, ffi.NULL)
+        kernel(ELEMENTS, ELEMENTS, *pointers, 0.0, 1.0, block, ffi.NULL)
 
     return call, w, expected
 

@@ -1,0 +1,96 @@
+/* A single row through layers whose units fit one vector, forward and back: what takes several kernels otherwise, with a
+ * store and a load between them, stays in a register here. Part of kernels_tmpl.h.
+ *
+ * The order of operations is that of product, dot, outer and column_sum, so that a step of one row has the same bits on
+ * instruction sets whose vectors hold the units and on those whose vectors don't. */
+
+/* Activations as functions of vectors; those that draw have none. */
+typedef struct K(formula) {
+    V(t) (*value)(V(t) z, const V(t) * p);
+    V(t) (*derivative)(V(t) v, const V(t) * p);
+} K(formula);
+
+#define FM_FORMULA_DRAWS_OUTPUT(name) {NULL, NULL},
+#define FM_FORMULA_DRAWS_PREACTIVATION(name) {NULL, NULL},
+#define FM_FORMULA_PLAIN_OUTPUT(name) {K(name##_value), K(name##_derivative)},
+#define FM_FORMULA_PLAIN_PREACTIVATION(name) FM_FORMULA_PLAIN_OUTPUT(name)
+#define FM_FORMULA_PLAIN_NOTHING(name) {K(name##_value), NULL},
+#define FM_ENTRY(name, needs, draws, n_params) FM_FORMULA_##draws##_##needs(name)
+static const K(formula) K(formulas)[] = {FM_ACTIVATIONS(FM_ENTRY)};
+#undef FM_ENTRY
+#undef FM_FORMULA_DRAWS_OUTPUT
+#undef FM_FORMULA_DRAWS_PREACTIVATION
+#undef FM_FORMULA_PLAIN_OUTPUT
+#undef FM_FORMULA_PLAIN_PREACTIVATION
+#undef FM_FORMULA_PLAIN_NOTHING
+
+FM_INLINE void K(spread)(const double *params, V(t) * p)
+{
+    for (int i = 0; i < FM_MAX_ACTIVATION_PARAMS; i++)
+        p[i] = V(set1)((REAL)params[i]);
+}
+
+/* sum + x (k) b, whose k rows are ldb apart and have the lanes `in`. */
+FM_INLINE V(t) K(row_product)(int64_t k, const REAL *x, const REAL *b, int64_t ldb, V(mask) in, V(t) sum)
+{
+    for (int64_t j = 0; j < k; j++, b += ldb)
+        sum = V(fma)(V(set1)(x[j]), V(load_first)(b, in), sum);
+    return sum;
+}
+
+static void K(row_forward)(int64_t n, int64_t k, const void *x, const void *w, const void *bias, int activation,
+                           const double *params, void *z, void *a)
+{
+    const V(mask) in = V(first)(n);
+    V(t) sum;
+    if (n == 1) {
+        REAL dot;
+        K(dot)(1, k, x, k, w, bias, &dot);
+        sum = V(set1)(dot);
+    } else {
+        sum = K(row_product)(k, x, w, n, in, V(load_first)(bias, in));
+    }
+    if (z)
+        V(store_first)(z, in, sum);
+    if (activation >= 0) {
+        V(t) p[FM_MAX_ACTIVATION_PARAMS];
+        K(spread)(params, p);
+        sum = K(formulas)[activation].value(sum, p);
+    }
+    V(store_first)(a, in, sum);
+}
+
+static void K(row_gradient)(int64_t n, int64_t k, const void *x_, const void *delta_, void *dw_, void *db)
+{
+    const REAL *x = x_, *delta = delta_;
+    REAL *dw = dw_;
+    const V(mask) in = V(first)(n);
+    const V(t) d = V(load_first)(delta, in), zero = V(zero)();
+    if (n == 1)
+        for (int64_t j = 0; j < k; j += V(width)) {
+            const V(mask) inputs = V(first)(k - j);
+            V(store_first)(dw + j, inputs, V(fma)(V(set1)(delta[0]), V(load_first)(x + j, inputs), zero));
+        }
+    else
+        for (int64_t j = 0; j < k; j++)
+            V(store_first)(dw + j * n, in, V(fma)(V(set1)(x[j]), d, zero));
+    V(store_first)(db, in, V(add)(zero, d));
+}
+
+static void K(row_delta)(int64_t n, int64_t k, const void *delta, const void *w, const void *transposed, int64_t ldt,
+                         int activation, const double *params, const void *v, void *out)
+{
+    const V(mask) in = V(first)(k);
+    V(t) sum, p[FM_MAX_ACTIVATION_PARAMS];
+    if (k == 1) {
+        REAL dot;
+        K(dot)(1, n, delta, n, w, NULL, &dot);
+        sum = V(set1)(dot);
+    } else if (n == 1) {
+        sum = K(row_product)(1, delta, w, k, in, V(zero)());
+    } else {
+        sum = K(row_product)(n, delta, transposed, ldt, in, V(zero)());
+    }
+    K(spread)(params, p);
+    V(store_first)(out, in, V(mul)(sum, K(formulas)[activation].derivative(V(load_first)(v, in), p)));
+}
