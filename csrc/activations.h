@@ -3,7 +3,7 @@
  * The functions exist where the vector vocabulary is defined (inside the kernel templates); the list is for everyone.
  * value(z, p): g(z). derivative(v, p): g' from what the list says it needs: the output v = g(z), or the pre-activation
  * v = z. p: the parameter block, in the order of the Python registry's parameters. Those that draw get a third argument,
- * u: uniform random numbers from (0, 1), or in prediction 1/2. */
+ * u: uniform random numbers from (0, 1), of which the largest round to 1 in float, or in prediction 1/2. */
 
 #ifdef FM_REAL_BITS
 

@@ -48,15 +48,6 @@ int fm_activation_n_params(int index)
     return index >= 0 && index < FM_N_ACTIVATIONS ? counts[index] : -1;
 }
 
-int fm_activation_draws(int index)
-{
-    enum { PLAIN, DRAWS };
-#define FM_ENTRY(name, needs, draws, n_params) draws,
-    static const int drawing[] = {FM_ACTIVATIONS(FM_ENTRY) PLAIN};
-#undef FM_ENTRY
-    return index >= 0 && index < FM_N_ACTIVATIONS ? drawing[index] : 0;
-}
-
 const char *fm_loss_name(int index)
 {
 #define FM_ENTRY(name, elementwise, softmax) #name,

@@ -46,7 +46,7 @@ typedef struct fm_loss_kernel {
 typedef struct fm_outputs {
     int64_t rows, n_outputs;
     int loss;                /* index in the list of losses */
-    const fm_loss_kernel *own; /* NULL, or a loss in the place of that one; it also sees zeros beyond the last row */
+    const fm_loss_kernel *own; /* NULL, or a loss in the place of that one; it also sees what fills up 16 rows */
     int softmax;             /* a holds pre-activations of a softmax, which is applied here */
     int canonical;           /* delta = output - target */
     int hard;                /* every target is 0 or 1 (a one-hot row, for softmax) */
@@ -91,14 +91,16 @@ typedef struct fm_kernels {
     void (*csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
                       const int32_t *index, const void *d, int64_t ldd, void *g);
 
-    /* One row of a layer of n units on k inputs, n at most `width`, with the bits of the kernels above. z (n; NULL: not
-     * wanted) and a (n) = g(z); activation: an index of the list, of one that does not draw, or -1 for a = z. */
+    /* One row of a layer of n units on k inputs, n at most `width`, with the bits of the kernels above: z (n; NULL: not
+     * wanted) and a (n) = g(z). bias: not NULL; activation: an index of the list, of one that does not draw, or -1 for
+     * a = z. */
     void (*row_forward)(int64_t n, int64_t k, const void *x, const void *w, const void *bias, int activation,
                         const double *params, void *z, void *a);
     /* out (k) = (delta (n) w^T) * g'(v), k at most `width`; transposed (n, k), with rows ldt apart, is w^T and read where
      * n and k exceed 1. */
     void (*row_delta)(int64_t n, int64_t k, const void *delta, const void *w, const void *transposed, int64_t ldt,
                       int activation, const double *params, const void *v, void *out);
+    /* dw (k, n), contiguous, = x^T delta and db (n) = delta, n at most `width`. */
     void (*row_gradient)(int64_t n, int64_t k, const void *x, const void *delta, void *dw, void *db);
 
     void (*transpose)(int64_t m, int64_t n, const void *a, int64_t lda, void *b, int64_t ldb); /* b (n, m) = a^T */
@@ -113,8 +115,8 @@ typedef struct fm_kernels {
     int64_t (*loss_scratch)(int64_t n_outputs); /* bytes */
     void (*loss)(fm_outputs *o);
     /* One step over n parameters in the order of the list in solvers.h: gradient of the mean (g + alpha w) scale, for
-     * what follows the first n_coefs g scale, then the rule. p: what the solver's prepare function wrote. m, v: moments, NULL where the solver has none. squares: NULL,
-     * or out: what sum_squares says of the coefs before the step. */
+     * what follows the first n_coefs g scale, then the rule. p: what the solver's prepare function wrote. m, v: moments,
+     * NULL where the solver has none. squares: NULL, or out: what sum_squares says of the coefs before the step. */
     const fm_update *update;
 
     void (*vexp)(int64_t n, const void *x, void *out);

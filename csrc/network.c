@@ -22,6 +22,15 @@ int fm_activation_needs(int index)
     return index >= 0 && index < FM_N_ACTIVATIONS ? activation_needs[index] : FM_NEEDS_NOTHING;
 }
 
+int fm_activation_draws(int index)
+{
+    enum { PLAIN, DRAWS };
+#define FM_ENTRY(name, needs, draws, n_params) draws,
+    static const int drawing[] = {FM_ACTIVATIONS(FM_ENTRY) PLAIN};
+#undef FM_ENTRY
+    return index >= 0 && index < FM_N_ACTIVATIONS ? drawing[index] : 0;
+}
+
 /* What the derivative of layer l's activation needs. */
 static int needs_of(const fm_network *net, int64_t l)
 {
@@ -266,7 +275,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const int64_t strip = sparse || softmax ? m : strip_rows(c, m, ld);
     for (int64_t i = 0; i < m; i += strip) {
         const int64_t rows = m - i < strip ? m - i : strip, place = i * ld * c->real;
-        const char *from = in + i * ld_in * c->real;
+        const char *from = in ? in + i * ld_in * c->real : NULL;
         fm_draw own;
         if (sparse && n == 1)
             k->csr_dot(rows, sparse_rows(b), b->x->indices, b->x->data, b->index, w, bias, z);
@@ -402,12 +411,12 @@ static void single_backward(const fm_context *c, const char *params, const fm_bl
 {
     const fm_kernels *k = c->kernels;
     for (int64_t l = c->n_layers - 1; l >= 0; l--) {
-        const fm_layer *layer = &c->layers[l], *below = layer - 1;
+        const fm_layer *layer = &c->layers[l], *below = l > 0 ? layer - 1 : NULL;
         const int64_t n = layer->fan_out, m = layer->fan_in;
-        const char *in = l > 0 ? at(c, b, below->a, below->ld) : b->dense;
+        const char *in = below ? at(c, b, below->a, below->ld) : b->dense;
         const char *delta = at(c, b, layer->delta, layer->ld);
         k->row_gradient(n, m, in, delta, grad + layer->coefs, grad + layer->intercepts);
-        if (l > 0)
+        if (below)
             k->row_delta(n, m, delta, params + layer->coefs, layer->transposed, layer->transposed_ld, below->activation,
                          below->activation_params, at(c, b, needed(below), below->ld),
                          at(c, b, below->delta, below->ld));

@@ -6,8 +6,8 @@
 #include "fastmlp.h"
 
 /* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned; or 1
- * for a single unit; or fan_out for an activation of the caller's own, which then gets a block in one call and sees
- * nothing else. z and a coincide unless the derivative needs the pre-activation. */
+ * for a single unit; or fan_out for an activation of the caller's own, which then gets many rows in one call and
+ * sees nothing else. z and a coincide unless the derivative needs the pre-activation. */
 typedef struct fm_layer {
     int64_t fan_in, fan_out, ld;
     int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */

@@ -141,9 +141,8 @@ int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const f
             if (status != FM_OK)
                 return status;
             update(crew, params, t, alone ? wanted : NULL);
-            const double share = (double)rows / t->weight_sum;
-            t->epoch_data += t->loss_sum * share;
-            t->epoch_l2 += 0.5 * t->alpha * squares * share;
+            t->epoch_data += t->loss_sum / t->weight_sum * (double)rows;
+            t->epoch_l2 += 0.5 * t->alpha * squares / t->weight_sum * (double)rows;
             t->row += rows;
             t->batch_row = 0;
             budget -= STEP_OVERHEAD + 10 * c->n_params;

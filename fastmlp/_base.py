@@ -390,17 +390,25 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         loss: str,
         callbacks: _Callbacks | None,
     ) -> Weights:
-        # scipy asks for points of the dtype it was started with, so that NumPy computes in single precision where rows
-        # and weights are; the weights it finds are float64 all the same.
-        dtype = np.result_type(X.dtype, lbfgs_point_dtype(weights.vector.dtype)) if self.dtype is None else self.dtype
-        spec = self._spec(weights.layout, np.dtype(dtype), loss)
+        dtype = self._lbfgs_dtype(X, targets, weights) if self.dtype is None else np.dtype(self.dtype)
+        spec = self._spec(weights.layout, dtype, loss)
         spec.check_differentiable()
         data = self._data(X, targets, sample_weight, spec.dtype)
-        found = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
-        weights = Weights(weights.layout, found.astype("float64" if self.dtype is None else self.dtype))
+        weights = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
         self._weights = weights
         self.coefs_[:], self.intercepts_[:] = weights.lists()
         return weights
+
+    @staticmethod
+    def _lbfgs_dtype(X: Any, targets: np.ndarray, weights: Weights) -> np.dtype:
+        """Return the dtype that NumPy evaluates in, but for the forward pass of float32 rows with float64 targets.
+
+        scipy asks for points of the dtype it was started with, so that rows, weights and real targets of single
+        precision make a loss of single precision; the weights it finds are float64 all the same.
+        """
+        real = [targets.dtype] if targets.ndim == 2 else []
+        dtype = np.result_type(X.dtype, lbfgs_point_dtype(weights.vector.dtype), *real)
+        return dtype if dtype == np.float32 else np.dtype(np.float64)
 
     def _data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""

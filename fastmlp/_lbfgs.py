@@ -49,8 +49,10 @@ def fit_lbfgs(
     data: Data,
     loss_scale: float,
     callbacks: Any,
-) -> np.ndarray:
-    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the parameters found.
+) -> Weights:
+    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights found.
+
+    They are of the estimator's `dtype`, or float64, also where `spec` has the loss evaluated in single precision.
 
     Warns with scikit-learn's ConvergenceWarning when scipy stopped for another reason than convergence. `callbacks` is
     an object with `begins` and `ends`, or None.
@@ -61,14 +63,18 @@ def fit_lbfgs(
         loss, grad = packed_loss_grad(backend, spec, packed, data, float(estimator.alpha), loss_scale)
         return loss, grad.astype(np.float64, copy=False)
 
+    def found(packed: np.ndarray) -> Weights:
+        dtype = np.float64 if estimator.dtype is None else estimator.dtype
+        return Weights(weights.layout, np.ascontiguousarray(packed, dtype=dtype))
+
     def iteration_ends(packed: np.ndarray) -> None:
         callbacks.begins("iteration")
-        if callbacks.ends(Weights(weights.layout, packed.astype(spec.dtype))):
+        if callbacks.ends(found(packed.copy())):
             raise StopIteration
 
     result = minimize(
         loss_grad,
-        weights.vector,
+        weights.vector if estimator.dtype is None else weights.vector.astype(spec.dtype, copy=False),
         method="L-BFGS-B",
         jac=True,
         callback=None if callbacks is None else iteration_ends,
@@ -81,4 +87,4 @@ def fit_lbfgs(
     )
     estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
     estimator.loss_ = result.fun
-    return np.ascontiguousarray(result.x)
+    return found(result.x)

@@ -88,8 +88,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     backend : {"auto", "c", "numba", "numpy"}, default="auto"
         What computes; "auto" is the fastest that is installed (see `fastmlp.backends.get_backend`).
     dtype : {None, "float32", "float64"}, default=None
-        Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
-        float64). Given, it holds for training and predictions whatever the dtype of the data, which are not copied.
+        Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 (weights found by
+        "lbfgs" are always float64). Given, it holds for training and predictions whatever the dtype of the data, which
+        are not copied.
     n_threads : int or None, default=None
         Threads of the C backend; the results have the same bits for any number. None: as many as pay, by measured
         thresholds, of those that ``FASTMLP_NUM_THREADS`` (or else ``OMP_NUM_THREADS``), the processors and processor
@@ -544,8 +545,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     backend : {"auto", "c", "numba", "numpy"}, default="auto"
         What computes; "auto" is the fastest that is installed (see `fastmlp.backends.get_backend`).
     dtype : {None, "float32", "float64"}, default=None
-        Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 ("lbfgs" always
-        float64). Given, it holds for training and predictions whatever the dtype of the data, which are not copied.
+        Precision. None is scikit-learn's rule: float32 data give a float32 model, all else float64 (weights found by
+        "lbfgs" are always float64). Given, it holds for training and predictions whatever the dtype of the data, which
+        are not copied.
     n_threads : int or None, default=None
         Threads of the C backend; the results have the same bits for any number. None: as many as pay, by measured
         thresholds, of those that ``FASTMLP_NUM_THREADS`` (or else ``OMP_NUM_THREADS``), the processors and processor

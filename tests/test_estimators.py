@@ -13,6 +13,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.metrics import log_loss
 from sklearn.neural_network import MLPClassifier as SklearnClassifier
@@ -20,7 +21,8 @@ from sklearn.neural_network import MLPRegressor as SklearnRegressor
 from sklearn.preprocessing import scale
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, _base
+from fastmlp._sklearn import lbfgs_point_dtype
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import available_backends
 
@@ -409,3 +411,40 @@ def test_callbacks_do_not_change_the_model(iris):
     plain = MLPClassifier((5,), max_iter=6, random_state=0).fit(*iris)
     watched = MLPClassifier((5,), max_iter=6, random_state=0).set_callbacks(Recorder()).fit(*iris)
     np.testing.assert_array_equal(plain.coefs_[0], watched.coefs_[0])
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "first", "again"),
+    [
+        ("float32", "float64", "float64", "float64"),
+        ("float32", "float32", "float32", "float64"),
+        ("float32", "codes", "float32", "float64"),
+        ("float64", "float32", "float64", "float64"),
+    ],
+)
+def test_lbfgs_evaluates_in_the_precision_of_data_and_weights(monkeypatch, X, y, first, again):
+    seen, weights = [], []
+    fit = _base.fit_lbfgs
+
+    def noting(estimator, backend, spec, *rest):
+        seen.append(str(spec.dtype))
+        weights.append(fit(estimator, backend, spec, *rest))
+        return weights[-1]
+
+    monkeypatch.setattr(_base, "fit_lbfgs", noting)
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(30, 3)).astype(X)
+    make = MLPClassifier if y == "codes" else MLPRegressor
+    targets = rng.integers(0, 3, 30) if y == "codes" else rng.normal(size=30).astype(y)
+    estimator = make(hidden_layer_sizes=(4,), solver="lbfgs", max_iter=3, warm_start=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        estimator.fit(rows, targets).fit(rows, targets)
+        # Points are of the precision that is asked for, whatever the weights are that it begins with.
+        estimator.set_params(dtype="float32").fit(rows, targets)
+        estimator.set_params(dtype="float64").fit(rows, targets)
+    # scipy before 1.12 evaluates at points of float64 only.
+    first = str(np.result_type(first, lbfgs_point_dtype(np.dtype(first))))
+    assert seen == [first, again, "float32", "float64"]
+    assert [str(found.vector.dtype) for found in weights] == ["float64", "float64", "float32", "float64"]
+    assert (estimator.coefs_[0].astype(np.float32) != estimator.coefs_[0]).any()
