@@ -315,8 +315,8 @@ int64_t fm_crew_blocks(const fm_crew *crew, const char *params, const fm_batch *
     const fm_context *c = crew->contexts;
     for (int i = 0; i < crew->n; i++)
         works[i] = 0;
-    blocks_job
-        job; /* without an initialiser, which would clear the shared block, too: a third of this function's time */
+    /* Without an initialiser, which would clear the shared block, too: a third of this function's time. */
+    blocks_job job;
     job.crew = crew;
     job.params = params;
     job.batch = batch;

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -59,7 +60,7 @@ class Interval:
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
 
-class Entry:
+class Entry(ABC):
     """What an entry of a registry is: one object, which is kept and copied as that, and pickled by its name."""
 
     kind: ClassVar[str]
@@ -69,9 +70,9 @@ class Entry:
     name: str
 
     @classmethod
+    @abstractmethod
     def registry(cls) -> Mapping[str, Any]:
         """Return the registry that it belongs to."""
-        raise NotImplementedError
 
     @property
     def is_current(self) -> bool:
@@ -92,6 +93,15 @@ class Entry:
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Entry:
         return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        self.check_current()
+        return _load_entry, (type(self), self.name)
+
+
+def _load_entry(kind: type[Entry], name: str) -> Any:
+    """Return the entry that a pickle refers to."""
+    return registered(kind.registry(), kind.kind, name)
 
 
 _Entry = TypeVar("_Entry")

@@ -27,7 +27,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastmlp._parameters import Entry, Interval, check_parameters, look_up, registered
+from fastmlp._parameters import Entry, Interval, check_parameters, look_up
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,10 +91,6 @@ class Activation(Entry):
     def registry(cls) -> Mapping[str, Activation]:
         """Return `ACTIVATIONS`."""
         return ACTIVATIONS
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        self.check_current()
-        return _registered_activation, (self.name,)
 
     def resolve(self, given: Mapping[str, float] | None = None) -> tuple[float, ...]:
         """Return the parameter block: the given parameters checked, the others by default, in order.
@@ -451,11 +447,6 @@ _ENTRIES = (
 
 ACTIVATIONS: dict[str, Activation] = {entry.name: entry for entry in _ENTRIES}
 """All activations by name."""
-
-
-def _registered_activation(name: str) -> Activation:
-    """Return the activation that a pickle refers to."""
-    return registered(ACTIVATIONS, "activation", name)
 
 
 def get_activation(name: str) -> Activation:

@@ -18,11 +18,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from fastmlp._parameters import Entry, Interval, look_up, registered
+from fastmlp._parameters import Entry, Interval, look_up
 from fastmlp.activations import get_activation
 
 
@@ -71,10 +71,6 @@ class Loss(Entry):
     def registry(cls) -> Mapping[str, Loss]:
         """Return `LOSSES`."""
         return LOSSES
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        self.check_current()
-        return _registered_loss, (self.name,)
 
     def rows(self, a: np.ndarray, y: np.ndarray, output_activation: str) -> np.ndarray:
         """Return the loss of each row, shape (n_rows,), of outputs of the activation named.
@@ -177,11 +173,6 @@ _ENTRIES = (
 
 LOSSES: dict[str, Loss] = {entry.name: entry for entry in _ENTRIES}
 """All losses by name."""
-
-
-def _registered_loss(name: str) -> Loss:
-    """Return the loss that a pickle refers to."""
-    return registered(LOSSES, "loss", name)
 
 
 def get_loss(name: str) -> Loss:
