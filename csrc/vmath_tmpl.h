@@ -11,8 +11,8 @@
  * need exact (by powers of two, by LN2_HIGH) are exact without FMA as well, so the bounds hold for the scalar
  * vocabulary, whose fma rounds twice.
  *
- * Exact everywhere: the limits (0, infinity, -1, 1), reached where the exact function rounds to them; NaN for NaN; the
- * sign of zero; tanh odd.
+ * Exact everywhere: the limits (0, infinity, -1, 1), reached where the exact function rounds to them (logistic reaches 1
+ * where 1 + exp(-x) rounds to 1); NaN for NaN; the sign of zero; tanh odd.
  *
  * Constants and polynomials are printed by vmath_coefficients.py. The lines "ulp:" state the greatest error in units of
  * the last place, and an argument where it occurs: for f32 among all arguments at which the function is neither linear
@@ -36,7 +36,7 @@
 #define LN2_LOW 0x1.7f7d1cp-20f
 #define EXP_MIN -104.0f /* exp rounds to 0 below -103.97, to infinity above 88.73 */
 #define EXP_MAX 89.0f
-#define EXPM1_MIN -18.0f /* expm1 rounds to -1 below -17.33 */
+#define EXPM1_MIN -18.0f /* expm1 rounds to -1 below -17.33, and 1 + exp to 1 */
 #define TANH_MAX 10.0f   /* tanh rounds to 1 above 9.02 */
 #define TINY 0x1p-26f    /* expm1 and log1p round to x below */
 #define NORMAL_MIN 0x1p-126f
@@ -147,10 +147,12 @@ static inline V(t) K(vexp)(V(t) x)
     return V(mul)(V(fma)(q, power, power), K(vpower)(V(isub)(field, half)));
 }
 
-/* With E = exp(|x|), reduced as in exp: 1 / (1 + E) where x is negative, else 1 - 1 / (1 + E). (With e = exp(-|x|),
- * e / (1 + e) is wrong by up to 2.3 ulp: where e is just above a power of two, the quotient is just below it and the
- * rounding of e counts twice.) The fraction is extended by a power of two near 1 / sqrt(E), so that the denominator
- * does not overflow where the quotient is denormal.
+/* 1 / (1 + E) with E = exp(-x), reduced as in exp. Where x is not negative E is rounded before the sum, as in the formula
+ * written out in floating point: the probabilities that 1 / (1 + exp(-x)) leaves out next to 1, every other one, are left
+ * out here as well, and a loss log(1 - p) is that of libraries that compute so (SciPy, scikit-learn). Where x is negative
+ * E must not be rounded: where it is just above a power of two, the quotient is just below one and the error counts
+ * twice. The fraction is extended by a power of two near 1 / sqrt(E), so that the denominator does not overflow where the
+ * quotient is denormal.
  *
  * ulp: logistic f32 fma 1.753 at -0x1.19d4b8p+0, got 0x1.ff1f0cp-3, want 0x1.ff1f08p-3
  * ulp: logistic f32 scalar 1.776 at -0x1.1a605p+0, got 0x1.fe4e02p-3, want 0x1.fe4dfep-3
@@ -159,15 +161,17 @@ static inline V(t) K(vexp)(V(t) x)
 static inline V(t) K(vlogistic)(V(t) x)
 {
     V(int) field;
-    const V(t) q = K(vexp_reduce)(V(min)(V(set1)(-EXP_MIN), V(abs)(x)), 2 * EXPONENT_BIAS, &field);
+    const V(t) y = V(max)(V(set1)(EXPM1_MIN), V(min)(V(set1)(-EXP_MIN), V(neg)(x)));
+    const V(t) q = K(vexp_reduce)(y, 2 * EXPONENT_BIAS, &field);
     const V(int) half = V(ishr)(field, 1);
     const V(t) numerator = K(vpower)(V(isub)(BITS(2 * EXPONENT_BIAS), half));
     const V(t) power = K(vpower)(V(isub)(field, half));
+    const V(t) rounded = V(add)(numerator, V(fma)(q, power, power));
     /* low is what power + numerator loses. */
     const V(t) sum = V(add)(power, numerator);
     const V(t) low = V(sub)(numerator, V(sub)(sum, power));
-    const V(t) y = V(div)(numerator, V(add)(sum, V(fma)(q, power, low)));
-    return V(select)(V(lt)(x, V(zero)()), y, V(sub)(V(set1)((REAL)1), y));
+    const V(t) denominator = V(add)(sum, V(fma)(q, power, low));
+    return V(div)(numerator, V(select)(V(lt)(x, V(zero)()), denominator, rounded));
 }
 
 /* |x| < 0.625: x + x^3 P(x^2). Beyond, where the quotient is smaller than the result and so are its errors:

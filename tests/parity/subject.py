@@ -53,7 +53,6 @@ ACCEPTED_OF_FASTMLP = (
     Accepted("*float32*", "_optimizer.*", "type", "moments have the precision of the fit"),
     Accepted("*float32*", "*loss_*", "type", "losses are float64 in every fit"),
     Accepted("hand-weight_float32", "*", "distance*", "the sum of float32 weights is not rounded to float32"),
-    Accepted("hand-saturated_lbfgs", "*loss*", "distance*", "the last bit of a saturated probability decides"),
     Accepted("hand-X_longdouble", "predict", "type", "the kernels know float32 and float64"),
     Accepted("fail-param_activation", "*", "exception", "more activations are listed"),
 )
