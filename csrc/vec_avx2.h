@@ -61,6 +61,10 @@ static inline vf_int vf_iand(vf_int a, vf_int b) { return _mm256_and_si256(a, b)
 static inline vf_int vf_ior(vf_int a, vf_int b) { return _mm256_or_si256(a, b); }
 #define vf_ishl(a, n) _mm256_slli_epi32((a), (n))
 #define vf_ishr(a, n) _mm256_srli_epi32((a), (n))
+static inline vf_t vf_lookup(const float *table, vf_int i)
+{
+    return _mm256_permutevar8x32_ps(_mm256_loadu_ps(table), i);
+}
 static inline float vf_reduce16(const vf_t *s)
 {
     const vf_t a = _mm256_add_ps(s[0], s[1]);
@@ -167,6 +171,12 @@ static inline void vf_widen(vf_t a, vd_t *out)
     out[1] = _mm256_cvtps_pd(_mm256_extractf128_ps(a, 1));
 }
 static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
+static inline void vf_load_wide(const float *p, vd_t *out)
+{
+    out[0] = _mm256_cvtps_pd(_mm_loadu_ps(p));
+    out[1] = _mm256_cvtps_pd(_mm_loadu_ps(p + 4));
+}
+static inline void vd_load_wide(const double *p, vd_t *out) { out[0] = vd_load(p); }
 
 /* fma of single numbers. */
 static inline float vf_fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

@@ -13,7 +13,9 @@
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
  *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
+ *   load_wide(p, out)  the same of the `width` numbers at p
  *   i...               integer arithmetic on the bit patterns, as wide as the real type
+ *   lookup(p, i)       (float only) p[i & 7], lane by lane
  *   imul32(a, b)       (double only) the product of the lower halves of the lanes, unsigned
  */
 #ifndef FM_VEC_AVX512_H
@@ -74,6 +76,10 @@ static inline vf_int vf_iand(vf_int a, vf_int b) { return _mm512_and_si512(a, b)
 static inline vf_int vf_ior(vf_int a, vf_int b) { return _mm512_or_si512(a, b); }
 #define vf_ishl(a, n) _mm512_slli_epi32((a), (n))
 #define vf_ishr(a, n) _mm512_srli_epi32((a), (n))
+static inline vf_t vf_lookup(const float *table, vf_int i)
+{
+    return _mm512_permutexvar_ps(i, _mm512_broadcast_f32x8(_mm256_loadu_ps(table)));
+}
 static inline float vf_reduce16(const vf_t *s)
 {
     __m256 a = _mm256_add_ps(_mm512_castps512_ps256(s[0]), _mm512_extractf32x8_ps(s[0], 1));
@@ -188,6 +194,12 @@ static inline void vf_widen(vf_t a, vd_t *out)
     out[1] = _mm512_cvtps_pd(_mm512_extractf32x8_ps(a, 1));
 }
 static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
+static inline void vf_load_wide(const float *p, vd_t *out)
+{
+    out[0] = _mm512_cvtps_pd(_mm256_loadu_ps(p));
+    out[1] = _mm512_cvtps_pd(_mm256_loadu_ps(p + 8));
+}
+static inline void vd_load_wide(const double *p, vd_t *out) { out[0] = vd_load(p); }
 
 /* fma of single numbers. */
 static inline float vf_fma1(float a, float b, float c) { return __builtin_fmaf(a, b, c); }

@@ -66,6 +66,7 @@ static inline vf_int vf_iand(vf_int a, vf_int b) { return a & b; }
 static inline vf_int vf_ior(vf_int a, vf_int b) { return a | b; }
 static inline vf_int vf_ishl(vf_int a, int n) { return (vf_int)((uint32_t)a << n); }
 static inline vf_int vf_ishr(vf_int a, int n) { return (vf_int)((uint32_t)a >> n); }
+static inline vf_t vf_lookup(const float *table, vf_int i) { return table[i & 7]; }
 static inline float vf_reduce16(const vf_t *s)
 {
     float t[16];
@@ -143,6 +144,8 @@ static inline void vf_transpose(vf_t *r) { (void)r; }
 static inline void vd_transpose(vd_t *r) { (void)r; }
 static inline void vf_widen(vf_t a, vd_t *out) { out[0] = a; }
 static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
+static inline void vf_load_wide(const float *p, vd_t *out) { out[0] = *p; }
+static inline void vd_load_wide(const double *p, vd_t *out) { out[0] = *p; }
 
 /* fma of single numbers. */
 static inline float vf_fma1(float a, float b, float c) { return a * b + c; }

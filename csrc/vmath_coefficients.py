@@ -5,6 +5,7 @@ arithmetic and then rounded to the type. Run ``python csrc/vmath_coefficients.py
 """
 
 import re
+from itertools import pairwise
 
 import mpmath as mp
 import numpy as np
@@ -56,6 +57,51 @@ def log_remainder(z):
     return mp.mpf(2) / 3 if z < mp.mpf("1e-20") else (2 * mp.atanh(s) - 2 * s) / s**3
 
 
+TANH_BOUNDS = [0.0, 0.59375, 0.84375, 1.1875, 1.6875, 2.375, 3.375, 4.75, 9.02]
+"""Of the intervals of the float32 tanh: two to an octave, so that the upper bits of a number tell its interval."""
+
+
+def near_a_float(low, high):
+    """Return a float32 near the middle of an interval whose tanh is nearly a float32, and that."""
+    middle = np.float32((low + high) / 2).view(np.int32)
+    best = None
+    for step in range(-1000, 1000):
+        x = (middle + np.int32(step)).view(np.float32)
+        y = mp.tanh(mp.mpf(float(x)))
+        rounded = np.float32(float(y))
+        error = abs(y - mp.mpf(float(rounded)))
+        if best is None or error < best[0]:
+            best = error, float(x), float(rounded)
+    return best[1:]
+
+
+def tanh_piece(low, high, degree):
+    """Return center c and coefficients of tanh(x) = a + (x - c) (b + ...) on an interval, and the greatest error.
+
+    The first starts with 0 + x (1 + ...), for which errors are relative; the last has its center at the end, where
+    tanh is 1 to rounding.
+    """
+    if low == 0:
+        rest, error = remez(
+            lambda x: mp.mpf(-1) / 3 * x if x < mp.mpf("1e-20") else (mp.tanh(x) / x - 1) / x,
+            lambda x: x + mp.mpf("1e-9"),
+            mp.mpf(0),
+            mp.mpf(high),
+            degree - 2,
+        )
+        return 0.0, [0.0, 1.0, *rest], error
+    center, value = (float(np.float32(high)), 1.0) if high == TANH_BOUNDS[-1] else near_a_float(low, high)
+    c, a, tiny = mp.mpf(center), mp.mpf(value), mp.mpf("1e-9")
+    rest, error = remez(
+        lambda t: (mp.tanh(c + t) - a) / t if abs(t) > tiny else 1 - mp.tanh(c) ** 2,
+        lambda t: max(abs(t), tiny),
+        mp.mpf(low) - c,
+        mp.mpf(high) - c - mp.mpf("1e-3") * (value == 1),
+        degree - 1,
+    )
+    return center, [value, *rest], error
+
+
 def hexadecimal(x, bits):
     """Return x, rounded to the type, as a C literal."""
     literal = float(np.float32(float(x)) if bits == 32 else x).hex()
@@ -74,18 +120,24 @@ def main():
     # A little wider than the reduced arguments, which rounding may push over the edge.
     half_ln2 = mp.log(2) / 2 * mp.mpf("1.0001")
     z_max = (3 - 2 * mp.sqrt(2)) ** 2 * mp.mpf("1.0001")
-    for bits, exp_degree, tanh_degree, log_degree, head in (32, 4, 4, 2, 15), (64, 9, 10, 6, 40):
+    for bits, exp_degree, log_degree, head in (32, 4, 2, 15), (64, 9, 6, 40):
         print(f"float{bits}: LN2_HIGH, LN2_LOW = {', '.join(split(mp.log(2), bits, head))}")
         print(f"LOG2E = {hexadecimal(1 / mp.log(2), bits)}")
-        tables = (
-            # The weights turn the error into one relative to expm1(r), tanh(x), log(1 + f).
+        tables = [
+            # The weights turn the error into one relative to expm1(r), log(1 + f), tanh(x).
             ("EXP", remez(exp_remainder, lambda r: abs(r) + mp.mpf("1e-9"), -half_ln2, half_ln2, exp_degree)),
-            ("TANH", remez(tanh_remainder, lambda z: z + mp.mpf("1e-9"), mp.mpf(0), mp.mpf(0.625) ** 2, tanh_degree)),
             ("LOG", remez(log_remainder, lambda z: z / 2 + mp.mpf("1e-9"), mp.mpf(0), z_max, log_degree)),
-        )
+        ]
+        if bits == 64:
+            bound = mp.mpf(0.625) ** 2
+            tables.append(("TANH", remez(tanh_remainder, lambda z: z + mp.mpf("1e-9"), mp.mpf(0), bound, 10)))
         for name, (coefficients, error) in tables:
             print(f"{name}: relative error 2^{mp.nstr(mp.log(error, 2), 4)}, ascending")
             print("".join(f"    {hexadecimal(c, bits)},\n" for c in coefficients), end="")
+    pieces = [tanh_piece(low, high, 8) for low, high in pairwise(TANH_BOUNDS)]
+    print(f"float32 TANH: errors {', '.join(mp.nstr(error, 2) for _, _, error in pieces)}; centers, then coefficients")
+    for row in zip(*([center, *coefficients] for center, coefficients, _ in pieces), strict=True):
+        print(f"    {{{', '.join(hexadecimal(x, 32) for x in row)}}},")
 
 
 if __name__ == "__main__":

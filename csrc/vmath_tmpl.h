@@ -1,4 +1,5 @@
-/* exp, expm1, log1p, tanh, log and logistic over the vector vocabulary, without a branch, a table or the C library.
+/* exp, expm1, log1p, tanh, log and logistic over the vector vocabulary, without a branch, the C library or a table beyond
+ * a register.
  *
  * Included once per type by each kernels_<isa>.c. Parameters, defined by the includer:
  *
@@ -12,7 +13,7 @@
  * vocabulary, whose fma rounds twice.
  *
  * Exact everywhere: the limits (0, infinity, -1, 1), reached where the exact function rounds to them (logistic reaches 1
- * where 1 + exp(-x) rounds to 1); NaN for NaN; the sign of zero; tanh odd.
+ * where 1 + exp(-x) rounds to 1, tanh f32 a little early); NaN for NaN; the sign of zero; tanh odd.
  *
  * Constants and polynomials are printed by vmath_coefficients.py. The lines "ulp:" state the greatest error in units of
  * the last place, and an argument where it occurs: for f32 among all arguments at which the function is neither linear
@@ -37,19 +38,40 @@
 #define EXP_MIN -104.0f /* exp rounds to 0 below -103.97, to infinity above 88.73 */
 #define EXP_MAX 89.0f
 #define EXPM1_MIN -18.0f /* expm1 rounds to -1 below -17.33, and 1 + exp to 1 */
-#define TANH_MAX 10.0f   /* tanh rounds to 1 above 9.02 */
+#define TANH_MAX 0x1.20a3d8p+3f /* 9.02, the center of the last interval of tanh, which rounds to 1 above 9.011 */
 #define TINY 0x1p-26f    /* expm1 and log1p round to x below */
 #define NORMAL_MIN 0x1p-126f
 #define NORMAL_SHIFT 24 /* makes every denormal normal */
 #define NORMAL_SCALE 0x1p24f
 #define EXP_TERMS 5
-#define TANH_TERMS 5
 #define LOG_TERMS 3
 static const float K(vexp_table)[EXP_TERMS] = {
     0x1.p-1f, 0x1.5554bp-3f, 0x1.555486p-5f, 0x1.1227fep-7f, 0x1.6d990cp-10f,
 };
-static const float K(vtanh_table)[TANH_TERMS] = {
-    -0x1.555534p-2f, 0x1.110768p-3f, -0x1.b84448p-5f, 0x1.5256d8p-6f, -0x1.76ac1ap-8f,
+#define TANH_DEGREE 8
+#define TANH_FIRST_BITS 0x3ed80000 /* an interval below 0.59375, where the second of them begins */
+#define TANH_HALF_OCTAVE 22
+/* Centers of the 8 intervals, then the coefficients of 1, x - center, ... */
+static const float K(vtanh_table)[TANH_DEGREE + 2][8] = {
+    {0x0.p+0f, 0x1.70064ep-1f, 0x1.040142p+0f, 0x1.6ff9acp+0f, 0x1.040526p+1f, 0x1.7004ep+1f, 0x1.040308p+2f,
+     0x1.20a3d8p+3f},
+    {0x0.p+0f, 0x1.3b79e2p-1f, 0x1.8942ap-1f, 0x1.c94e14p-1f, 0x1.eeaf3ap-1f, 0x1.fcc08cp-1f, 0x1.ffb272p-1f, 0x1.p+0f},
+    {0x1.p+0f, 0x1.3d9d6ap-1f, 0x1.a3e26p-2f, 0x1.9e304ap-3f, 0x1.105d12p-4f, 0x1.9e6872p-7f, 0x1.36206cp-10f,
+     0x1.27454ap-21f},
+    {-0x1.7bce28p-27f, -0x1.8767fp-2f, -0x1.4281e4p-2f, -0x1.71f142p-3f, -0x1.072702p-4f, -0x1.9bc774p-7f,
+     -0x1.35f17ap-10f, 0x1.244ffep-20f},
+    {-0x1.5555f2p-2f, 0x1.d6d53ap-6f, 0x1.af0234p-4f, 0x1.80b85ap-4f, 0x1.46eddp-5f, 0x1.0f07c6p-7f, 0x1.9cc984p-11f,
+     0x1.249e16p-23f},
+    {0x1.3e21cep-14f, 0x1.c17e02p-4f, 0x1.8bbd5cp-6f, -0x1.83fac6p-6f, -0x1.18e058p-6f, -0x1.081b82p-8f,
+     -0x1.9bcdecp-12f, -0x1.e3819cp-20f},
+    {0x1.0f4516p-3f, -0x1.03a2d6p-4f, -0x1.6cb9fap-5f, -0x1.7353b2p-8f, 0x1.36c174p-8f, 0x1.90bbeap-10f,
+     0x1.474e62p-13f, -0x1.ff55fap-20f},
+    {0x1.4b019ap-8f, -0x1.3bba6cp-7f, 0x1.3e886ap-6f, 0x1.252bd6p-7f, -0x1.3278b2p-12f, -0x1.dc62bep-12f,
+     -0x1.b06dc6p-15f, -0x1.d233eap-21f},
+    {-0x1.1e71f8p-4f, 0x1.89a7dap-6f, 0x1.ccf9fap-10f, -0x1.1f0c22p-8f, -0x1.35ff96p-11f, 0x1.97503ap-14f,
+     0x1.fee74p-17f, -0x1.914f4p-23f},
+    {0x1.c3258ap-6f, 0x1.b4ac18p-4f, -0x1.73c8e4p-7f, 0x1.8089p-11f, 0x1.9e6c4p-12f, -0x1.4632cp-17f, -0x1.e6a3b2p-19f,
+     -0x1.1d3f18p-26f},
 };
 static const float K(vlog_table)[LOG_TERMS] = {
     0x1.55557ap-1f,
@@ -174,11 +196,30 @@ static inline V(t) K(vlogistic)(V(t) x)
     return V(div)(numerator, V(select)(V(lt)(x, V(zero)()), denominator, rounded));
 }
 
+#if FM_REAL_BITS == 32
+/* One polynomial in |x| - c for each of 8 intervals, which the upper bits of |x| tell: two to an octave. The centers c are
+ * such that tanh(c) is a number of the type to a thousandth of its last place; the first is 0, with the polynomial
+ * x + ..., the last the end, with 1 + ...: 1 is reached from 8.958 on, where the exact function is 0.55 ulp below it.
+ *
+ * ulp: tanh f32 fma 1.179 at 0x1.10590ep-1, got 0x1.f28a04p-2, want 0x1.f28a02p-2
+ * ulp: tanh f32 scalar 1.238 at 0x1.12b22cp-1, got 0x1.f61d38p-2, want 0x1.f61d3ap-2 */
+static inline V(t) K(vtanh)(V(t) x)
+{
+    const V(t) a = V(min)(V(set1)(TANH_MAX), V(abs)(x));
+    /* From the first interval, in which 0.5 lies, to the last, in which 5 does. */
+    const V(int) bits = V(bits)(V(min)(V(set1)(5.0f), V(max)(V(set1)(0.5f), a)));
+    const V(int) interval = V(ishr)(V(isub)(bits, BITS(TANH_FIRST_BITS)), TANH_HALF_OCTAVE);
+    const V(t) t = V(sub)(a, V(lookup)(K(vtanh_table)[0], interval));
+    V(t) y = V(lookup)(K(vtanh_table)[TANH_DEGREE + 1], interval);
+#pragma GCC unroll 8
+    for (int k = TANH_DEGREE; k > 0; k--)
+        y = V(fma)(y, t, V(lookup)(K(vtanh_table)[k], interval));
+    return V(copysign)(y, x);
+}
+#else
 /* |x| < 0.625: x + x^3 P(x^2). Beyond, where the quotient is smaller than the result and so are its errors:
  * 1 - 2 / (1 + exp(2 |x|)) with the sign of x, exp reduced as above.
  *
- * ulp: tanh f32 fma 1.198 at 0x1.409124p-1, got 0x1.1c58ecp-1, want 0x1.1c58eep-1
- * ulp: tanh f32 scalar 1.198 at 0x1.409124p-1, got 0x1.1c58ecp-1, want 0x1.1c58eep-1
  * ulp: tanh f64 fma 1.235 at 0x1.40399497fcf36p-1, got 0x1.1c1c5ada74a8cp-1, want 0x1.1c1c5ada74a8dp-1
  * ulp: tanh f64 scalar 1.240 at 0x1.401ef9ba36e52p-1, got 0x1.1c09f0a56f8bap-1, want 0x1.1c09f0a56f8bbp-1 */
 static inline V(t) K(vtanh)(V(t) x)
@@ -193,6 +234,7 @@ static inline V(t) K(vtanh)(V(t) x)
     const V(t) ratio = V(div)(V(set1)((REAL)2), V(fma)(q, power, V(add)(power, one)));
     return V(copysign)(V(select)(V(lt)(a, V(set1)((REAL)0.625)), small, V(sub)(one, ratio)), x);
 }
+#endif
 
 /* With n, r and P as in exp, and c the part of r lost to rounding: 2^n - 1 + 2^n r + 2^n (r^2 P(r) + c). The first sum
  * cancels if n is 1 and r negative; its rounding error is carried along. All in halves, so that 2^n and the sum do not
@@ -312,4 +354,7 @@ static inline V(t) K(vlog1p)(V(t) x)
 #undef NORMAL_SCALE
 #undef EXP_TERMS
 #undef TANH_TERMS
+#undef TANH_DEGREE
+#undef TANH_FIRST_BITS
+#undef TANH_HALF_OCTAVE
 #undef LOG_TERMS

@@ -219,8 +219,10 @@ def test_limits_are_reached_once_and_monotonely(name, real, low, high, isa):
     assert np.all(got[1:] >= got[:-1])
     limit = want[0] if low < 0 and want[0] in (0, -1) else want[-1]
     assert limit in (0, 1, -1, inf)
-    # In steps of 1e-3 at most from where the reference does; a long double cannot tell closer for expm1.
-    assert abs(np.count_nonzero(got == limit) - np.count_nonzero(want == limit)) <= 1e-3 / (x[1] - x[0])
+    # Within 1e-3 of where the reference does: a long double cannot tell closer for expm1. The last polynomial of the
+    # float32 tanh reaches 1 a little earlier, as the header says.
+    room = 0.06 if (name, real) == ("tanh", "f32") else 1e-3
+    assert abs(np.count_nonzero(got == limit) - np.count_nonzero(want == limit)) <= room / (x[1] - x[0])
 
 
 @function
