@@ -150,29 +150,39 @@ static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 
 typedef void K(rule)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f);
 
-/* s[l] += x[l]^2 for the 16 virtual lanes; those that a mask leaves out hold 0, which changes no sum. */
-FM_INLINE void K(add_squares)(const V(t) * x, vd_t *s)
+/* s[l] += x[l]^2 for 16 virtual lanes. */
+FM_INLINE void K(add_squares)(const vd_t *x, vd_t *s)
 {
 #pragma GCC unroll 16
-    for (int v = 0; v < K(lane_vectors); v++) {
-        vd_t wide[V(width) / vd_width];
-        V(widen)(x[v], wide);
-#pragma GCC unroll 2
-        for (int k = 0; k < V(width) / vd_width; k++) {
-            vd_t *sum = s + v * (V(width) / vd_width) + k;
-            *sum = vd_fma(wide[k], wide[k], *sum);
-        }
+    for (int k = 0; k < FM_LANES / vd_width; k++)
+        s[k] = vd_fma(x[k], x[k], s[k]);
+}
+
+/* The 16 numbers at p in double. */
+FM_INLINE void K(load_lanes)(const REAL *p, vd_t *x)
+{
+#pragma GCC unroll 16
+    for (int k = 0; k < K(lane_vectors); k++)
+        V(load_wide)(p + k * V(width), x + k * (V(width) / vd_width));
+}
+
+/* The first n of them, n at most 16, and zeros, which change no sum of squares. */
+FM_INLINE void K(load_first_lanes)(int64_t n, const REAL *p, vd_t *x)
+{
+#pragma GCC unroll 16
+    for (int k = 0; k < K(lane_vectors); k++) {
+        const int64_t left = n - k * V(width);
+        V(widen)(left > 0 ? V(load_first)(p + k * V(width), V(first)(left)) : V(zero)(), x + k * (V(width) / vd_width));
     }
 }
 
-/* One vector of an update; masked: its lanes `in` alone. Returns the weights before it. With literal rule and moments (how
+/* One vector of an update; masked: its lanes `in` alone. With literal rule and moments (how
  * many the solver has) the calls are inlined and the factors stay in registers. */
-FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REAL *g, REAL *m, REAL *v, V(t) l2,
+FM_INLINE void K(update_vector)(const int masked, V(mask) in, REAL *w, const REAL *g, REAL *m, REAL *v, V(t) l2,
                                 int moments, const V(t) * f, K(rule) * rule)
 {
-    const V(t) before = masked ? V(load_first)(w, in) : V(load)(w);
     const V(t) gradient = masked ? V(load_first)(g, in) : V(load)(g);
-    V(t) weight = before, m_i = V(zero)(), v_i = V(zero)();
+    V(t) weight = masked ? V(load_first)(w, in) : V(load)(w), m_i = V(zero)(), v_i = V(zero)();
     if (moments > 0)
         m_i = masked ? V(load_first)(m, in) : V(load)(m);
     if (moments > 1)
@@ -191,7 +201,6 @@ FM_INLINE V(t) K(update_vector)(const int masked, V(mask) in, REAL *w, const REA
         if (moments > 1)
             V(store)(v, v_i);
     }
-    return before;
 }
 
 /* In groups of 16 weights: each lane of the sum of squares is one chain, which waits while the next group is updated. */
@@ -199,53 +208,57 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
                          int moments, const V(t) * f, K(rule) * rule, double *squares)
 {
     const V(t) l2 = V(set1)((REAL)alpha), zero = V(zero)();
-    V(t) before[K(lane_vectors)];
-    vd_t s[FM_LANES / vd_width];
+    vd_t x[FM_LANES / vd_width], s[FM_LANES / vd_width];
     for (int k = 0; k < FM_LANES / vd_width; k++)
         s[k] = vd_zero();
     int64_t i = 0;
     for (; i + FM_LANES <= n_coefs; i += FM_LANES) {
+        if (squares)
+            K(load_lanes)(w + i, x);
 #pragma GCC unroll 16
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
-            before[k] = K(update_vector)(0, V(first)(V(width)), w + j, g + j, moments > 0 ? m + j : NULL,
-                                         moments > 1 ? v + j : NULL, l2, moments, f, rule);
+            K(update_vector)(0, V(first)(V(width)), w + j, g + j, moments > 0 ? m + j : NULL,
+                             moments > 1 ? v + j : NULL, l2, moments, f, rule);
         }
         if (squares)
-            K(add_squares)(before, s);
+            K(add_squares)(x, s);
     }
     for (; i < n; i += FM_LANES) {
+        if (squares)
+            K(load_first_lanes)(n_coefs - i, w + i, x);
 #pragma GCC unroll 16
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
             const V(mask) coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
-            before[k] = zero;
             if (j < n)
-                before[k] = K(update_vector)(1, V(first)(n - j), w + j, g + j, moments > 0 ? m + j : NULL,
-                                             moments > 1 ? v + j : NULL, V(select)(coefs, l2, zero), moments, f, rule);
-            before[k] = V(select)(coefs, before[k], zero);
+                K(update_vector)(1, V(first)(n - j), w + j, g + j, moments > 0 ? m + j : NULL,
+                                 moments > 1 ? v + j : NULL, V(select)(coefs, l2, zero), moments, f, rule);
         }
         if (squares)
-            K(add_squares)(before, s);
+            K(add_squares)(x, s);
     }
     if (squares)
         *squares = vd_reduce16(s);
 }
 
-#define FM_ENTRY(name, moments)                                                                                      \
+#define FM_ENTRY(name, moments, flushes)                                                                             \
     static void K(name##_update)(int64_t n, int64_t n_coefs, void *w, const void *g, void *m, void *v, double alpha, \
                                  double scale, const double *p, double *squares)                                     \
     {                                                                                                                \
         V(t) f[FM_MAX_HYPER];                                                                                        \
         K(name##_factors)(p, scale, f);                                                                              \
+        const unsigned mode = flushes ? fm_flush_denormals() : 0;                                                    \
         if (squares)                                                                                                 \
             K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), squares);                           \
         else                                                                                                         \
             K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), NULL);                              \
+        if (flushes)                                                                                                 \
+            fm_restore_denormals(mode);                                                                              \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
-#define FM_ENTRY(name, moments) K(name##_update),
+#define FM_ENTRY(name, moments, flushes) K(name##_update),
 static const fm_update K(updates)[] = {FM_SOLVERS(FM_ENTRY)};
 #undef FM_ENTRY
 
@@ -274,23 +287,16 @@ static void K(add)(int64_t n, const void *x_, void *y_)
 static double K(sum_squares)(int64_t n, const void *w_)
 {
     const REAL *w = w_;
-    vd_t s[FM_LANES / vd_width];
-    V(t) x[K(lane_vectors)];
-    for (int v = 0; v < FM_LANES / vd_width; v++)
-        s[v] = vd_zero();
+    vd_t x[FM_LANES / vd_width], s[FM_LANES / vd_width];
+    for (int k = 0; k < FM_LANES / vd_width; k++)
+        s[k] = vd_zero();
     int64_t i = 0;
     for (; i + FM_LANES <= n; i += FM_LANES) {
-#pragma GCC unroll 16
-        for (int v = 0; v < K(lane_vectors); v++)
-            x[v] = V(load)(w + i + v * V(width));
+        K(load_lanes)(w + i, x);
         K(add_squares)(x, s);
     }
     if (i < n) {
-#pragma GCC unroll 16
-        for (int v = 0; v < K(lane_vectors); v++) {
-            const int64_t left = n - i - v * V(width);
-            x[v] = left > 0 ? V(load_first)(w + i + v * V(width), V(first)(left)) : V(zero)();
-        }
+        K(load_first_lanes)(n - i, w + i, x);
         K(add_squares)(x, s);
     }
     return vd_reduce16(s);

@@ -4,6 +4,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "denormals.h"
 #include "fastmlp.h"
 #include "kernels.h"
 
