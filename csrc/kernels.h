@@ -76,9 +76,10 @@ typedef struct fm_kernels {
                     const void *bias, void *c, int64_t ldc);
     /* out (m) = a (m, k) w (k) + bias[0]; 16 chains, lane k mod 16, added by halves, the bias (unless NULL) last. */
     void (*dot)(int64_t m, int64_t k, const void *a, int64_t lda, const void *w, const void *bias, void *out);
-    /* g (m, n), contiguous, = or (accumulate) += a (rows, m)^T d (rows, n); one chain over the rows from zero. */
+    /* g (m, n), contiguous, = or (accumulate) += a (rows, m)^T d (rows, n); one chain over the rows from zero. sum:
+     * NULL, or (n) what column_sum makes of d. */
     void (*outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd, void *g,
-                  int accumulate);
+                  void *sum, int accumulate);
     /* g (n) = or += the column sums of d (rows, n), in row order from zero. */
     void (*column_sum)(int64_t rows, int64_t n, const void *d, int64_t ldd, void *g, int accumulate);
 

@@ -308,20 +308,23 @@ void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_
     const fm_layer *layer = &c->layers[l], *below = l > 0 ? layer - 1 : NULL;
     const int64_t m = to - from, n = layer->fan_out, ld_in = below ? below->ld : b->ld;
     const char *in = (below ? below->a : b->dense) + from * c->real, *delta = layer->delta;
-    char *dw = grad + layer->coefs + from * n * c->real;
-    if (l == 0 && b->x->indptr) {
+    char *dw = grad + layer->coefs + from * n * c->real, *db = from == 0 ? grad + layer->intercepts : NULL;
+    const int sparse = l == 0 && b->x->indptr;
+    if (!sparse && n > 1) {
+        k->outer(b->rows, m, n, in, ld_in, delta, layer->ld, dw, db, !first);
+        return;
+    }
+    if (sparse) {
         char *sum = first ? dw : c->sparse_grad;
         memset(sum, 0, (size_t)(m * n * c->real));
         k->csr_outer(b->rows, n, sparse_rows(b), b->x->indices, b->x->data, b->index, delta, layer->ld, sum);
         if (!first)
             k->add(m * n, sum, dw);
-    } else if (n == 1) {
-        k->outer(b->rows, 1, m, delta, 1, in, ld_in, dw, !first); /* the lanes run over the inputs */
     } else {
-        k->outer(b->rows, m, n, in, ld_in, delta, layer->ld, dw, !first);
+        k->outer(b->rows, 1, m, delta, 1, in, ld_in, dw, NULL, !first); /* the lanes run over the inputs */
     }
-    if (from == 0)
-        k->column_sum(b->rows, n, delta, layer->ld, grad + layer->intercepts, !first);
+    if (db)
+        k->column_sum(b->rows, n, delta, layer->ld, db, !first);
 }
 
 /* What the derivative of a layer's activation needs. */

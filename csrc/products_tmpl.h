@@ -7,7 +7,7 @@
 /* A tile of c: `rows` x `vectors` accumulators over `depth` steps of k. */
 typedef struct K(tile) {
     const REAL *a, *b, *bias;
-    REAL *c;
+    REAL *c, *sum; /* sum: where the column sums of B go, in tiles that form them */
     int64_t lda, ldb, ldc, depth;
     int64_t unmasked; /* steps of k at which the last vector of B may be read whole: what follows it is in B, too */
     V(mask) last;     /* lanes of the last vector */
@@ -22,6 +22,7 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .b = b,
                      .bias = bias,
                      .c = c,
+                     .sum = NULL,
                      .lda = lda,
                      .ldb = ldb,
                      .ldc = ldc,
@@ -38,9 +39,10 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #define FM_FORGET(p) ((void)(p))
 #endif
 
-/* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. */
-FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int masked, int64_t n,
-                            const K(tile) * t, const REAL **a, const REAL **b, V(t) (*acc)[FM_ROW_VECTORS])
+/* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
+ * more, which adds up the rows of B. */
+FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int masked,
+                            int64_t n, const K(tile) * t, const REAL **a, const REAL **b, V(t) (*acc)[FM_ROW_VECTORS])
 {
     const int64_t lda = t->lda, ldb = t->ldb;
     const V(mask) last = t->last;
@@ -56,6 +58,10 @@ FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transpo
             for (int j = 0; j < vectors; j++)
                 acc[i][j] = V(fma)(x, row[j], acc[i][j]);
         }
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++)
+            if (sums)
+                acc[rows][j] = V(add)(acc[rows][j], row[j]);
 #pragma GCC unroll 4
         for (int g = 0; g < (rows + 3) / 4; g++)
             a[g] += transposed ? lda : 1;
@@ -63,8 +69,25 @@ FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transpo
     }
 }
 
-/* transposed: a is (depth, rows), else (rows, depth). With literal arguments the loops unroll and acc is registers. */
-FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const K(tile) * t)
+/* One row of a tile, into c. */
+FM_INLINE void K(store_row)(const int vectors, const V(t) * acc, REAL *c, V(mask) last, int accumulate)
+{
+#pragma GCC unroll 8
+    for (int j = 0; j < vectors; j++) {
+        REAL *place = c + j * V(width);
+        const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
+        if (accumulate)
+            V(store_first)(place, m, V(add)(V(load_first)(place, m), acc[j]));
+        else if (j < vectors - 1)
+            V(store)(place, acc[j]);
+        else
+            V(store_first)(place, last, acc[j]);
+    }
+}
+
+/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. With literal
+ * arguments the loops unroll and acc is registers. */
+FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const int sums, const K(tile) * t)
 {
     const REAL *b = t->b;
     const int64_t lda = t->lda;
@@ -85,38 +108,36 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
         if (t->bias)
             init = j == vectors - 1 ? V(load_first)(t->bias + j * V(width), last) : V(load)(t->bias + j * V(width));
 #pragma GCC unroll 16
-        for (int i = 0; i < rows; i++)
+        for (int i = 0; i < rows + sums; i++)
             acc[i][j] = init;
     }
-    K(run_steps)(rows, vectors, transposed, 0, t->unmasked, t, a, &b, acc);
-    K(run_steps)(rows, vectors, transposed, 1, t->depth - t->unmasked, t, a, &b, acc);
+    K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, acc);
+    K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, acc);
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++, c += ldc)
-#pragma GCC unroll 8
-            for (int j = 0; j < vectors; j++) {
-                REAL *place = c + j * V(width);
-                const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
-                V(store_first)(place, m, V(add)(V(load_first)(place, m), acc[i][j]));
-            }
+            K(store_row)(vectors, acc[i], c, last, 1);
+        if (sums)
+            K(store_row)(vectors, acc[rows], t->sum, last, 1);
     } else {
 #pragma GCC unroll 16
         for (int i = 0; i < rows; i++, c += ldc)
-#pragma GCC unroll 8
-            for (int j = 0; j < vectors; j++)
-                if (j < vectors - 1)
-                    V(store)(c + j * V(width), acc[i][j]);
-                else
-                    V(store_first)(c + j * V(width), last, acc[i][j]);
+            K(store_row)(vectors, acc[i], c, last, 0);
+        if (sums)
+            K(store_row)(vectors, acc[rows], t->sum, last, 0);
     }
 }
 
-#define FM_TILE(rows, vectors, kind, transposed) \
-    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) { K(run_tile)(rows, vectors, transposed, t); }
-#define FM_TILE_WIDTHS(rows, kind, transposed) \
-    FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed) FM_TILE(rows, 3, kind, transposed)
+/* Of tiles of the kind "summing" the sums count as a row. */
+#define FM_TILE(rows, vectors, kind, transposed, sums)                 \
+    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) \
+    {                                                                  \
+        K(run_tile)((rows) - (sums), vectors, transposed, sums, t);    \
+    }
+#define FM_TILE_WIDTHS(rows, ...) \
+    FM_TILE(rows, 1, __VA_ARGS__) FM_TILE(rows, 2, __VA_ARGS__) FM_TILE(rows, 3, __VA_ARGS__)
 #define FM_HEIGHTS_1_4(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define FM_HEIGHTS_5_6(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__)
 #define FM_HEIGHTS_7_8(X, ...) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
@@ -134,21 +155,22 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 #define FM_HEIGHTS_OF_1(X, ...) FM_HEIGHTS_7_8(X, __VA_ARGS__) FM_HEIGHTS_9_12(X, __VA_ARGS__)
 #endif
 #define FM_ROW_WIDTHS(kind, transposed) \
-    FM_TILE(1, 4, kind, transposed)     \
-    FM_TILE(1, 5, kind, transposed)     \
-    FM_TILE(1, 6, kind, transposed) FM_TILE(1, 7, kind, transposed) FM_TILE(1, 8, kind, transposed)
+    FM_TILE(1, 4, kind, transposed, 0)  \
+    FM_TILE(1, 5, kind, transposed, 0)  \
+    FM_TILE(1, 6, kind, transposed, 0) FM_TILE(1, 7, kind, transposed, 0) FM_TILE(1, 8, kind, transposed, 0)
 
-#define FM_TILES_OF_2(rows, kind, transposed) FM_TILE(rows, 1, kind, transposed) FM_TILE(rows, 2, kind, transposed)
-#define FM_TILES_OF_1(rows, kind, transposed) FM_TILE(rows, 1, kind, transposed)
+#define FM_TILES_OF_2(rows, ...) FM_TILE(rows, 1, __VA_ARGS__) FM_TILE(rows, 2, __VA_ARGS__)
+#define FM_TILES_OF_1(rows, ...) FM_TILE(rows, 1, __VA_ARGS__)
+#define FM_ALL_TILES(...)                        \
+    FM_HEIGHTS_OF_3(FM_TILE_WIDTHS, __VA_ARGS__) \
+    FM_HEIGHTS_OF_2(FM_TILES_OF_2, __VA_ARGS__)  \
+    FM_HEIGHTS_OF_1(FM_TILES_OF_1, __VA_ARGS__)
 
-FM_HEIGHTS_OF_3(FM_TILE_WIDTHS, plain, 0)
-FM_HEIGHTS_OF_2(FM_TILES_OF_2, plain, 0)
-FM_HEIGHTS_OF_1(FM_TILES_OF_1, plain, 0)
+FM_ALL_TILES(plain, 0, 0)
 FM_ROW_WIDTHS(plain, 0)
-FM_HEIGHTS_OF_3(FM_TILE_WIDTHS, transposed, 1)
-FM_HEIGHTS_OF_2(FM_TILES_OF_2, transposed, 1)
-FM_HEIGHTS_OF_1(FM_TILES_OF_1, transposed, 1)
+FM_ALL_TILES(transposed, 1, 0)
 FM_ROW_WIDTHS(transposed, 1)
+FM_ALL_TILES(summing, 1, 1)
 
 typedef void (*K(tile_function))(const K(tile) *);
 
@@ -164,6 +186,8 @@ typedef void (*K(tile_function))(const K(tile) *);
 static const K(tile_function) K(plain_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(plain)};
 static const K(tile_function)
     K(transposed_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(transposed)};
+static const K(tile_function)
+    K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(summing)};
 #define FM_ROW_ENTRIES(kind) \
     {NULL,                   \
      K(tile_##kind##_1_1),   \
@@ -189,6 +213,7 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 #undef FM_HEIGHTS_OF_1
 #undef FM_TILES_OF_2
 #undef FM_TILES_OF_1
+#undef FM_ALL_TILES
 #undef FM_ROW_WIDTHS
 #undef FM_TILE_ENTRY
 #undef FM_ENTRIES_OF_2
@@ -198,35 +223,38 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
- * the tile, which is written there. */
+ * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. */
 static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
 {
     static const int64_t heights[] = {0, FM_ROWS_OF_1, FM_ROWS_OF_2, FM_ROWS_OF_3};
     if (m <= 0 || n <= 0)
         return;
-    const int64_t vectors = (n + V(width) - 1) / V(width), widest = m == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
+    const int sums = t->sum != NULL;
+    const int64_t all = m + sums, vectors = (n + V(width) - 1) / V(width);
+    const int64_t widest = all == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
     const K(tile_function)(*const functions)[FM_TILE_VECTORS + 1] = transposed ? K(transposed_tiles) : K(plain_tiles);
+    const K(tile_function)(*const first)[FM_TILE_VECTORS + 1] = sums ? K(summing_tiles) : functions;
     const K(tile_function) *const rows = transposed ? K(transposed_rows) : K(plain_rows);
     /* The last vector of a panel's row of B reads this many elements beyond the panel: they are in the next rows, but for
      * the last steps. */
     const int64_t beyond = vectors * V(width) - n, masked = t->ldb >= beyond ? beyond > 0 : beyond;
     if (vectors <= widest &&
-        (m == 1 || m <= heights[vectors])) { /* the divisions below take longer than a small tile */
+        (all == 1 || all <= heights[vectors])) { /* the divisions below take longer than a small tile */
         t->last = V(first)(n - (vectors - 1) * V(width));
         t->unmasked = t->depth > masked ? t->depth - masked : 0;
-        (m == 1 ? rows[vectors] : functions[m][vectors])(t);
+        (all == 1 ? rows[vectors] : first[all][vectors])(t);
         return;
     }
     const int64_t panels = (vectors + widest - 1) / widest, wide = vectors / panels, wider = vectors % panels;
     const REAL *a = t->a;
     REAL *c = t->c;
-    int64_t blocks = 1, high = m, higher = 0, divided_for = 0;
+    int64_t blocks = 1, high = all, higher = 0, divided_for = 0;
     for (int64_t p = 0, column = 0; p < panels; p++) {
         const int64_t w = wide + (p < wider), columns = w * V(width);
-        if (m > 1 && w != divided_for) {
-            blocks = (m + heights[w] - 1) / heights[w];
-            high = m / blocks;
-            higher = m % blocks;
+        if (all > 1 && w != divided_for) {
+            blocks = (all + heights[w] - 1) / heights[w];
+            high = all / blocks;
+            higher = all % blocks;
             divided_for = w;
         }
         t->last = V(first)(n - column - columns + V(width));
@@ -234,13 +262,14 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
         t->a = a;
         t->c = c + column;
         for (int64_t q = 0; q < blocks; q++) {
-            const int64_t h = high + (q < higher);
-            (m == 1 ? rows[w] : functions[h][w])(t);
-            t->a += h * (transposed ? 1 : t->lda);
-            t->c += h * t->ldc;
+            const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
+            (all == 1 ? rows[w] : q == 0 ? first[h][w] : functions[h][w])(t);
+            t->a += of_c * (transposed ? 1 : t->lda);
+            t->c += of_c * t->ldc;
         }
         t->b += columns;
         t->bias = t->bias ? t->bias + columns : NULL;
+        t->sum = sums ? t->sum + columns : NULL;
         column += columns;
     }
 }
@@ -281,25 +310,6 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
                                    t->accumulate ? V(add)(V(load_first)(c, columns), square[r]) : square[r]);
         }
     }
-}
-
-static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
-                     void *g, int accumulate)
-{
-    K(tile) t = K(make_tile)(a, lda, d, ldd, NULL, g, n, rows, accumulate);
-    const int64_t tail = n % V(width), squares = (m + V(width) - 1) / V(width);
-    /* Exchanging saves FMAs in each row and costs transpositions, one worth about SQUARE of them. */
-    enum { SQUARE = 100 };
-    if (rows * (m - squares * tail) <= SQUARE * squares) {
-        K(tiles)(m, n, 1, &t);
-        return;
-    }
-    K(tiles)(m, n - tail, 1, &t);
-    t.a = a;
-    t.b = (const REAL *)d + n - tail;
-    t.c = (REAL *)g + n - tail;
-    if (tail > 0)
-        K(outer_tail)(m, (int)tail, &t);
 }
 
 static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void *w_, const void *bias, void *out_)
@@ -359,6 +369,28 @@ static void K(column_sum)(int64_t rows, int64_t n, const void *d_, int64_t ldd, 
         K(sum_vectors)(2, rows, d, ldd, g, V(first)(n - V(width)), accumulate);
     else if (n > 0)
         K(sum_vectors)(1, rows, d, ldd, g, V(first)(n), accumulate);
+}
+
+static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
+                     void *g, void *sum, int accumulate)
+{
+    K(tile) t = K(make_tile)(a, lda, d, ldd, NULL, g, n, rows, accumulate);
+    const int64_t tail = n % V(width), squares = (m + V(width) - 1) / V(width);
+    /* Exchanging saves FMAs in each row and costs transpositions, one worth about SQUARE of them. */
+    enum { SQUARE = 100 };
+    const int exchanged = tail > 0 && rows * (m - squares * tail) > SQUARE * squares;
+    /* Additions of one or two vectors a row wait for each other: beside the product they do so for nothing. */
+    const int beside = sum && m > 0 && n <= 2 * V(width) && !exchanged;
+    t.sum = beside ? sum : NULL;
+    K(tiles)(m, exchanged ? n - tail : n, 1, &t);
+    if (exchanged) {
+        t.a = a;
+        t.b = (const REAL *)d + n - tail;
+        t.c = (REAL *)g + n - tail;
+        K(outer_tail)(m, (int)tail, &t);
+    }
+    if (sum && !beside)
+        K(column_sum)(rows, n, d, ldd, sum, accumulate);
 }
 
 static void K(csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data_,

@@ -288,14 +288,21 @@ def product(draw: Draw) -> Iterator[Problem]:
 
 
 def outer(draw: Draw) -> Iterator[Problem]:
+    def expected(a, d, g, g_sum, summed):
+        found = sum_of_products(a.T, d, g)
+        return found + sum_of_products(np.ones(len(d), d.dtype), d, g_sum) if summed else found
+
     for i, (m, n, rows, gap) in enumerate(shapes_of_tiles(draw)):
-        a, d, g = draw.real(rows, m), draw.real(rows, n), draw.real(m, n) if i % 3 == 1 else None
-        lda, ldd = m + gap, n + 2 * gap
-        out = empty(draw.dtype, m, n) if g is None else Out(g)
+        a, d, g, g_sum = draw.real(rows, m), draw.real(rows, n), None, None
+        lda, ldd, summed = m + gap, n + 2 * gap, i % 4 != 3
+        out, out_sum = empty(draw.dtype, m, n), empty(draw.dtype, n)
+        if i % 3 == 1:
+            g, g_sum = draw.real(m, n), draw.real(n)
+            out, out_sum = Out(g), Out(g_sum)
         yield Problem(
             attrgetter("table.outer"),
-            (rows, m, n, In(a, lda), lda, In(d, ldd), ldd, out, int(g is not None)),
-            partial(sum_of_products, a.T, d, g),
+            (rows, m, n, In(a, lda), lda, In(d, ldd), ldd, out, out_sum if summed else None, int(g is not None)),
+            partial(expected, a, d, g, g_sum, summed),
         )
 
 
@@ -824,7 +831,7 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         got = run("row_forward", n, k, In(x), In(w), In(bias), code, block, empty(dtype, n), empty(dtype, n))
         assert same_bits(got[0], z.ravel())
         assert same_bits(got[1], a)
-        (dw,) = run("outer", 1, k, n, In(x), k, In(delta), n, empty(dtype, k, n), 0)
+        (dw,) = run("outer", 1, k, n, In(x), k, In(delta), n, empty(dtype, k, n), None, 0)
         (db,) = run("column_sum", 1, n, In(delta), n, empty(dtype, n), 0)
         got = run("row_gradient", n, k, In(x), In(delta), empty(dtype, k, n), empty(dtype, n))
         assert same_bits(got[0], dw)
@@ -913,15 +920,20 @@ def test_instruction_sets_with_fma_agree_on_the_sign_of_zero(dtype, memory):
 @every_dtype
 def test_gradients_are_chains_over_the_rows_from_zero(isa, dtype, memory):
     isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
-    rows, m, n = 11, 3, 9
-    a, d, g, g_sum, zero = draw.real(rows, m), draw.real(rows, n), draw.real(m, n), draw.real(n), dtype.type(0)
-    weights = np.array([[chain(zip(a[:, i], d[:, j], strict=True), zero) for j in range(n)] for i in range(m)])
-    biases = np.array([chain(((x, 1) for x in d[:, j]), zero) for j in range(n)])
-    for accumulate in (0, 1):
-        outer = Problem(attrgetter("table.outer"), (rows, m, n, In(a), m, In(d), n, Out(g), accumulate))
-        assert same_bits(solve(outer, isa, memory)[0], g + weights if accumulate else weights)
+    rows, m, zero = 11, 3, dtype.type(0)
+    for n, accumulate in itertools.product((9, 2, 16, 33), (0, 1)):
+        a, d, g, g_sum = draw.real(rows, m), draw.real(rows, n), draw.real(m, n), draw.real(n)
+        weights = np.array([[chain(zip(a[:, i], d[:, j], strict=True), zero) for j in range(n)] for i in range(m)])
+        biases = np.array([chain(((x, 1) for x in d[:, j]), zero) for j in range(n)])
+        if accumulate:
+            weights, biases = g + weights, g_sum + biases
+        for sums in (None, Out(g_sum)):
+            arguments = rows, m, n, In(a), m, In(d), n, Out(g), sums, accumulate
+            got = solve(Problem(attrgetter("table.outer"), arguments), isa, memory)
+            assert same_bits(got[0], weights)
+            assert sums is None or same_bits(got[1], biases)
         column_sum = Problem(attrgetter("table.column_sum"), (rows, n, In(d), n, Out(g_sum), accumulate))
-        assert same_bits(solve(column_sum, isa, memory)[0], g_sum + biases if accumulate else biases)
+        assert same_bits(solve(column_sum, isa, memory)[0], biases)
 
 
 @every_fma_isa
@@ -1122,11 +1134,45 @@ def test_products_of_unusual_numbers(isa, dtype, memory):
     for m, n, k in ((1, 2 * w + 1, 5), (9, w + 1, 7), (20, 3, 3)):
         a, b, bias, d = sprinkled(m, k), sprinkled(k, n), draw.real(n), sprinkled(m, n)
         check("product", (m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n), a, b, bias)
-        check("outer", (m, k, n, In(a), k, In(d), n, empty(dtype, k, n), 0), a.T, d, zero)
+        check("outer", (m, k, n, In(a), k, In(d), n, empty(dtype, k, n), None, 0), a.T, d, zero)
         check("column_sum", (m, n, In(d), n, empty(dtype, n), 0), np.ones((1, m), dtype), d, zero)
     for k in (3, 16, 20, w + 1, 33):
         a, x, bias = sprinkled(30, k), draw.real(k), draw.real(1)
         check("dot", (30, k, In(a), k, In(x), In(bias), empty(dtype, 30)), a, x[:, np.newaxis], bias)
+
+
+@every_isa
+@every_dtype
+def test_adam_divides_to_rounding_from_the_smallest_divisor_to_infinity(isa, dtype):
+    """A step from weights 0 by -1 / (sqrt(v) + epsilon), v as it is and the gradient 0."""
+    table, limits = kernels_of(isa, dtype).table, np.finfo(dtype)
+    rng = np.random.default_rng(0)
+    exponents = rng.uniform(np.log2(limits.tiny), np.log2(limits.max), 100_003)
+    v = np.concatenate([2.0**exponents, 1 + rng.uniform(size=50_000), [np.inf, np.nan]]).astype(dtype)
+    w, g, m = np.zeros_like(v), np.zeros_like(v), np.ones_like(v)
+    factors = ffi.new("double[]", [1, 1, 1, 0] + [0] * 4)  # rate, beta_1, beta_2, epsilon
+    pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in (w, g, m, v)]
+    table.update[list(SOLVERS).index("adam")](len(v), len(v), *pointers, 0.0, 1.0, factors, ffi.NULL)
+    with np.errstate(all="ignore"):
+        expected = -1 / np.sqrt(v.astype(np.longdouble))
+    ordinary = slice(0, -2)
+    # The square root is rounded once, the reciprocal within 2 units in the last place.
+    assert np.max(abs(w[ordinary] / expected[ordinary] - 1)) <= 3 * limits.eps
+    assert w[-2] == 0
+    assert np.isnan(w[-1])
+
+
+@every_isa
+@every_dtype
+def test_updates_leave_denormal_numbers_to_others_as_they_were(isa, dtype):
+    table, tiny = kernels_of(isa, dtype).table, np.finfo(dtype).smallest_subnormal
+    factors = ffi.new("double[]", [0.1] * 8)
+    for update in (table.update[i] for i in range(len(SOLVERS))):
+        arrays = [np.ones(40, dtype) for _ in range(4)]
+        pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in arrays]
+        update(40, 30, *pointers, 0.1, 1.0, factors, ffi.NULL)
+        assert (np.full(40, tiny) * np.full(40, 3, dtype) == 3 * tiny).all()
+        assert tiny > 0
 
 
 @every_isa

@@ -85,7 +85,7 @@ def outer(case, rows, m, n):
     pointers = [case.pointer(x) for x in (a, d, g)]
 
     def call():
-        case.kernels.outer(rows, m, n, pointers[0], m, pointers[1], n, pointers[2], 0)
+        case.kernels.outer(rows, m, n, pointers[0], m, pointers[1], n, pointers[2], ffi.NULL, 0)
 
     return call, g, A.T @ D
 
