@@ -39,7 +39,7 @@
 #define EXP_MAX 89.0f
 #define EXPM1_MIN -18.0f /* expm1 rounds to -1 below -17.33, and 1 + exp to 1 */
 #define TANH_MAX 0x1.20a3d8p+3f /* 9.02, the center of the last interval of tanh, which rounds to 1 above 9.011 */
-#define TINY 0x1p-26f    /* expm1 and log1p round to x below */
+#define TINY 0x1p-26f /* expm1 and log1p round to x below */
 #define NORMAL_MIN 0x1p-126f
 #define NORMAL_SHIFT 24 /* makes every denormal normal */
 #define NORMAL_SCALE 0x1p24f
@@ -92,7 +92,7 @@ static const float K(vlog_table)[LOG_TERMS] = {
 #define EXP_MIN -746.0 /* -745.13, 709.78 */
 #define EXP_MAX 710.0
 #define EXPM1_MIN -38.0 /* -37.43 */
-#define TANH_MAX 20.0   /* 19.07 */
+#define TANH_MAX 20.0 /* 19.07 */
 #define TINY 0x1p-55
 #define NORMAL_MIN 0x1p-1022
 #define NORMAL_SHIFT 54
