@@ -67,6 +67,8 @@ static inline void K(adam_factors)(const double *p, double scale, V(t) * f)
 {
     for (int i = 0; i < 4; i++)
         f[i] = V(set1)((REAL)p[i]);
+    if (0 < p[3] && p[3] < FM_SMALLEST_NORMAL) /* which would count as 0 */
+        f[3] = V(set1)(FM_SMALLEST_NORMAL);
     f[4] = V(set1)((REAL)((1 - p[1]) / FM_SHRINK));
     f[5] = V(set1)((REAL)(sqrt(1 - p[2]) / FM_SHRINK));
     f[6] = V(set1)((REAL)(scale * FM_SHRINK));

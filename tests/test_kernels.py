@@ -1164,6 +1164,19 @@ def test_adam_divides_to_rounding_from_the_smallest_divisor_to_infinity(isa, dty
 
 @every_isa
 @every_dtype
+def test_an_epsilon_of_adam_below_the_normal_numbers_is_not_0(isa, dtype):
+    """A weight without a gradient stays where it is."""
+    table, limits = kernels_of(isa, dtype).table, np.finfo(dtype)
+    w, (g, m, v) = np.ones(37, dtype), np.zeros((3, 37), dtype)
+    for epsilon in (limits.smallest_subnormal, limits.tiny / 2, limits.tiny):
+        factors = ffi.new("double[]", [1e-3, 0.9, 0.999, float(epsilon)] + [0] * 4)
+        pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in (w, g, m, v)]
+        table.update[list(SOLVERS).index("adam")](37, 30, *pointers, 0.0, 1.0, factors, ffi.NULL)
+        np.testing.assert_array_equal(w, 1)
+
+
+@every_isa
+@every_dtype
 def test_updates_leave_denormal_numbers_to_others_as_they_were(isa, dtype):
     table, tiny = kernels_of(isa, dtype).table, np.finfo(dtype).smallest_subnormal
     factors = ffi.new("double[]", [0.1] * 8)
