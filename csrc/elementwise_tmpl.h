@@ -176,8 +176,8 @@ FM_INLINE void K(load_first_lanes)(int64_t n, const REAL *p, vd_t *x)
     }
 }
 
-/* One vector of an update; masked: its lanes `in` alone. With literal rule and moments (how
- * many the solver has) the calls are inlined and the factors stay in registers. */
+/* One vector of an update; masked: its lanes `in` alone. With literal rule and moments (how many the solver has)
+ * the calls are inlined and the factors stay in registers. */
 FM_INLINE void K(update_vector)(const int masked, V(mask) in, REAL *w, const REAL *g, REAL *m, REAL *v, V(t) l2,
                                 int moments, const V(t) * f, K(rule) * rule)
 {
@@ -242,23 +242,20 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
         *squares = vd_reduce16(s);
 }
 
-#define FM_ENTRY(name, moments, flushes)                                                                             \
+#define FM_ENTRY(name, moments)                                                                                      \
     static void K(name##_update)(int64_t n, int64_t n_coefs, void *w, const void *g, void *m, void *v, double alpha, \
                                  double scale, const double *p, double *squares)                                     \
     {                                                                                                                \
         V(t) f[FM_MAX_HYPER];                                                                                        \
         K(name##_factors)(p, scale, f);                                                                              \
-        const unsigned mode = flushes ? fm_flush_denormals() : 0;                                                    \
         if (squares)                                                                                                 \
             K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), squares);                           \
         else                                                                                                         \
             K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), NULL);                              \
-        if (flushes)                                                                                                 \
-            fm_restore_denormals(mode);                                                                              \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
-#define FM_ENTRY(name, moments, flushes) K(name##_update),
+#define FM_ENTRY(name, moments) K(name##_update),
 static const fm_update K(updates)[] = {FM_SOLVERS(FM_ENTRY)};
 #undef FM_ENTRY
 

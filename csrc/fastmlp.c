@@ -58,7 +58,7 @@ const char *fm_loss_name(int index)
 
 const char *fm_solver_name(int index)
 {
-#define FM_ENTRY(name, moments, flushes) #name,
+#define FM_ENTRY(name, moments) #name,
     static const char *const names[] = {FM_SOLVERS(FM_ENTRY)};
 #undef FM_ENTRY
     return index >= 0 && index < FM_N_SOLVERS ? names[index] : NULL;
@@ -66,7 +66,7 @@ const char *fm_solver_name(int index)
 
 int fm_solver_n_moments(int index)
 {
-#define FM_ENTRY(name, moments, flushes) moments,
+#define FM_ENTRY(name, moments) moments,
     static const int counts[] = {FM_SOLVERS(FM_ENTRY)};
 #undef FM_ENTRY
     return index >= 0 && index < FM_N_SOLVERS ? counts[index] : -1;

@@ -4,7 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-#include "denormals.h"
 #include "fastmlp.h"
 #include "kernels.h"
 

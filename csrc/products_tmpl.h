@@ -138,19 +138,19 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     }
 #define FM_TILE_WIDTHS(rows, ...) \
     FM_TILE(rows, 1, __VA_ARGS__) FM_TILE(rows, 2, __VA_ARGS__) FM_TILE(rows, 3, __VA_ARGS__)
-#define FM_HEIGHTS_1_4(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define FM_HEIGHTS_2_4(X, ...) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
 #define FM_HEIGHTS_5_6(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__)
 #define FM_HEIGHTS_7_8(X, ...) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
 #define FM_HEIGHTS_9_12(X, ...) X(9, __VA_ARGS__) X(10, __VA_ARGS__) X(11, __VA_ARGS__) X(12, __VA_ARGS__)
 #define FM_HEIGHTS_13_16(X, ...) X(13, __VA_ARGS__) X(14, __VA_ARGS__) X(15, __VA_ARGS__) X(16, __VA_ARGS__)
-/* Heights of tiles of up to three vectors, further ones of up to two, and of one alone. */
+/* Heights, from 2 on, of tiles of up to three vectors, further ones of up to two, and of one alone. */
 #if FM_ROWS_OF_3 == 8
 #define FM_HEIGHTS_OF_3(X, ...) \
-    FM_HEIGHTS_1_4(X, __VA_ARGS__) FM_HEIGHTS_5_6(X, __VA_ARGS__) FM_HEIGHTS_7_8(X, __VA_ARGS__)
+    FM_HEIGHTS_2_4(X, __VA_ARGS__) FM_HEIGHTS_5_6(X, __VA_ARGS__) FM_HEIGHTS_7_8(X, __VA_ARGS__)
 #define FM_HEIGHTS_OF_2(X, ...) FM_HEIGHTS_9_12(X, __VA_ARGS__)
 #define FM_HEIGHTS_OF_1(X, ...) FM_HEIGHTS_13_16(X, __VA_ARGS__)
 #else
-#define FM_HEIGHTS_OF_3(X, ...) FM_HEIGHTS_1_4(X, __VA_ARGS__)
+#define FM_HEIGHTS_OF_3(X, ...) FM_HEIGHTS_2_4(X, __VA_ARGS__)
 #define FM_HEIGHTS_OF_2(X, ...) FM_HEIGHTS_5_6(X, __VA_ARGS__)
 #define FM_HEIGHTS_OF_1(X, ...) FM_HEIGHTS_7_8(X, __VA_ARGS__) FM_HEIGHTS_9_12(X, __VA_ARGS__)
 #endif
@@ -162,6 +162,7 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 #define FM_TILES_OF_2(rows, ...) FM_TILE(rows, 1, __VA_ARGS__) FM_TILE(rows, 2, __VA_ARGS__)
 #define FM_TILES_OF_1(rows, ...) FM_TILE(rows, 1, __VA_ARGS__)
 #define FM_ALL_TILES(...)                        \
+    FM_TILE_WIDTHS(1, __VA_ARGS__)               \
     FM_HEIGHTS_OF_3(FM_TILE_WIDTHS, __VA_ARGS__) \
     FM_HEIGHTS_OF_2(FM_TILES_OF_2, __VA_ARGS__)  \
     FM_HEIGHTS_OF_1(FM_TILES_OF_1, __VA_ARGS__)
@@ -170,7 +171,10 @@ FM_ALL_TILES(plain, 0, 0)
 FM_ROW_WIDTHS(plain, 0)
 FM_ALL_TILES(transposed, 1, 0)
 FM_ROW_WIDTHS(transposed, 1)
-FM_ALL_TILES(summing, 1, 1)
+/* The sums and a row at least, and two vectors at most: see `outer`. */
+FM_HEIGHTS_OF_3(FM_TILES_OF_2, summing, 1, 1)
+FM_HEIGHTS_OF_2(FM_TILES_OF_2, summing, 1, 1)
+FM_HEIGHTS_OF_1(FM_TILES_OF_1, summing, 1, 1)
 
 typedef void (*K(tile_function))(const K(tile) *);
 
@@ -178,16 +182,17 @@ typedef void (*K(tile_function))(const K(tile) *);
     {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2), K(tile_##kind##_##rows##_3)},
 #define FM_ENTRIES_OF_2(rows, kind) {NULL, K(tile_##kind##_##rows##_1), K(tile_##kind##_##rows##_2)},
 #define FM_ENTRIES_OF_1(rows, kind) {NULL, K(tile_##kind##_##rows##_1)},
-#define FM_ALL_ENTRIES(kind)               \
-    FM_HEIGHTS_OF_3(FM_TILE_ENTRY, kind)   \
+#define FM_ALL_ENTRIES(kind, of_3)         \
+    FM_HEIGHTS_OF_3(of_3, kind)            \
     FM_HEIGHTS_OF_2(FM_ENTRIES_OF_2, kind) \
     FM_HEIGHTS_OF_1(FM_ENTRIES_OF_1, kind)
 /* Indexed by the numbers of rows and vectors. */
-static const K(tile_function) K(plain_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(plain)};
-static const K(tile_function)
-    K(transposed_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(transposed)};
-static const K(tile_function)
-    K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {{NULL}, FM_ALL_ENTRIES(summing)};
+static const K(tile_function) K(plain_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_ENTRY(1, plain) FM_ALL_ENTRIES(plain, FM_TILE_ENTRY)};
+static const K(tile_function) K(transposed_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_ENTRY(1, transposed) FM_ALL_ENTRIES(transposed, FM_TILE_ENTRY)};
+static const K(tile_function) K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, {NULL}, FM_ALL_ENTRIES(summing, FM_ENTRIES_OF_2)};
 #define FM_ROW_ENTRIES(kind) \
     {NULL,                   \
      K(tile_##kind##_1_1),   \
@@ -203,7 +208,7 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 
 #undef FM_TILE
 #undef FM_TILE_WIDTHS
-#undef FM_HEIGHTS_1_4
+#undef FM_HEIGHTS_2_4
 #undef FM_HEIGHTS_5_6
 #undef FM_HEIGHTS_7_8
 #undef FM_HEIGHTS_9_12

@@ -27,74 +27,63 @@ static inline void K(sgd_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) 
     *w = V(add)(*w, V(select)(V(eq)(f[2], V(zero)()), *m, V(fma)(f[1], *m, gain)));
 }
 
-/* -1 / b for positive b, by multiplications: -y with y from the bits of b, which is off by an eighth at most, then steps
- * that raise the error e = 1 - b y to its third (or second) power: y + y (e + e^2), or y + y e. It ends within 2 ulp.
- * Where b is infinite the result is -0, where it is NaN, NaN. */
-#if FM_REAL_BITS == 32
-#define FM_RECIPROCAL_BITS 0x7ef311c3
-#define FM_SIGN_BIT INT32_MIN
-#else
-#define FM_RECIPROCAL_BITS 0x7fde623822fc16e6
-#define FM_SIGN_BIT INT64_MIN
-#endif
+/* -1 / b for b > 0. In float64 by multiplications, because a processor's divider takes longer: -y with y from the bits of
+ * b, which is off by a twentieth, then steps that raise the error e = 1 - b y to its third or second power: y + y (e + e^2),
+ * or y + y e. It ends within 2 ulp for b from the smallest normal number to 2^1022; where b is infinite the result is -0,
+ * where it is NaN, NaN. */
 static inline V(t) K(negative_reciprocal)(V(t) b)
 {
+#if FM_REAL_BITS == 32
+    return V(div)(V(set1)(-1), b);
+#else
+    const int64_t magic = 0x7fde623822fc16e6;
     const V(t) one = V(set1)(1);
-    b = V(min)(V(real)(V(iset1)(FM_RECIPROCAL_BITS)), b);
-    V(t) y = V(real)(V(isub)(V(iset1)(FM_RECIPROCAL_BITS | FM_SIGN_BIT), V(bits)(b)));
+    b = V(min)(V(real)(V(iset1)(magic)), b);
+    V(t) y = V(real)(V(isub)(V(iset1)(magic | INT64_MIN), V(bits)(b)));
     for (int step = 0; step < 2; step++) {
         const V(t) e = V(fma)(b, y, one);
         y = V(fma)(y, V(fma)(e, e, e), y);
     }
-#if FM_REAL_BITS == 64
-    y = V(fma)(y, V(fma)(b, y, one), y);
+    return V(fma)(y, V(fma)(b, y, one), y);
 #endif
-    return y;
 }
-#undef FM_RECIPROCAL_BITS
-#undef FM_SIGN_BIT
 
 /* m = b1 m + (1 - b1) g; v = b2 v + (sqrt(1 - b2) g)^2; w -= step m / (sqrt(v) + epsilon) (Kingma and Ba 2014, the
- * efficient order at the end of section 2). Gradients below 32 sqrt(smallest normal number) count as 0: multiplied by
- * FM_SHRINK they are denormal. Weights whose gradient is their L2 term alone would shrink on until the products with
- * them are. */
-#if FM_REAL_BITS == 32
-#define FM_SHRINK 0x1p-68
-#else
-#define FM_SHRINK 0x1p-516
-#endif
+ * efficient order at the end of section 2). Gradients below 32 sqrt(smallest normal number) count as 0, and an epsilon
+ * below the smallest normal number, whose reciprocal may overflow, as that number. */
 static inline void K(adam_factors)(const double *p, double scale, V(t) * f)
 {
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
         f[i] = V(set1)((REAL)p[i]);
-    if (0 < p[3] && p[3] < FM_SMALLEST_NORMAL) /* which would count as 0 */
-        f[3] = V(set1)(FM_SMALLEST_NORMAL);
-    f[4] = V(set1)((REAL)((1 - p[1]) / FM_SHRINK));
-    f[5] = V(set1)((REAL)(sqrt(1 - p[2]) / FM_SHRINK));
-    f[6] = V(set1)((REAL)(scale * FM_SHRINK));
+    f[3] = V(set1)(0 < p[3] && p[3] < FM_SMALLEST_NORMAL ? FM_SMALLEST_NORMAL : (REAL)p[3]);
+    f[4] = V(set1)((REAL)(1 - p[1]));
+    f[5] = V(set1)((REAL)sqrt(1 - p[2]));
+    f[6] = V(set1)((REAL)scale);
 }
 static inline void K(adam_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f)
 {
+    const V(t) zero = V(zero)(), least = V(set1)(32 * FM_SQRT_SMALLEST_NORMAL);
     g = V(mul)(g, f[6]);
+    g = V(select)(V(lt)(V(abs)(g), least), zero, g);
     const V(t) h = V(mul)(f[5], g);
-    *m = V(fma)(f[1], *m, V(mul)(f[4], g));
+    *m = K(flush)(V(fma)(f[1], *m, V(mul)(f[4], g)));
     *v = V(fma)(h, h, V(mul)(f[2], *v));
+    *v = V(select)(V(lt)(*v, V(set1)(FM_SMALLEST_NORMAL)), zero, *v);
     *w = V(fma)(V(mul)(f[0], *m), K(negative_reciprocal)(V(add)(V(sqrt)(*v), f[3])), *w);
 }
-#undef FM_SHRINK
 
 #endif
 
-/* The list: name, number of moments, whether denormal numbers are flushed to zero during its steps. */
+/* The list: name, number of moments. */
 #ifndef FM_SOLVERS
 #include <math.h>
 #include <stdint.h>
 #define FM_SOLVERS(X) \
-    X(sgd, 1, 0)      \
-    X(adam, 2, 1)
+    X(sgd, 1)         \
+    X(adam, 2)
 #define FM_MAX_HYPER 8
 
-#define FM_ENTRY(name, moments, flushes) FM_SOLVER_##name,
+#define FM_ENTRY(name, moments) FM_SOLVER_##name,
 enum { FM_SOLVERS(FM_ENTRY) FM_N_SOLVERS };
 #undef FM_ENTRY
 

@@ -71,7 +71,7 @@ static void update_slice(void *job, const fm_context *c, int64_t l, int64_t from
 static void update(const fm_crew *crew, char *params, fm_training *t, double *squares)
 {
     static void (*const prepare[])(const double *, uint64_t, double *) = {
-#define FM_ENTRY(name, moments, flushes) fm_##name##_prepare,
+#define FM_ENTRY(name, moments) fm_##name##_prepare,
         FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
     };

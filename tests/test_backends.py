@@ -280,6 +280,16 @@ def test_epoch_losses_are_means_over_batches_counted_by_rows(backend, make_probl
     np.testing.assert_allclose([losses.data[0], losses.l2[0]], expected, rtol=1e-12)
 
 
+@pytest.mark.parametrize("factor", [2.0**80, 2.0**-80], ids=["large", "small"])
+def test_the_unit_of_sample_weights_does_not_matter(backend, make_problem, solver, factor, dtype):
+    problem = make_problem(UNITS, "tanh", ("squared_error", "identity"), dtype, weights=True)
+    options = {"n_epochs": 3, "batch_size": 10, "alpha": 0.0}
+    expected, *_ = trained(backend, problem, solver, **options)
+    problem.data.sample_weight[:] *= factor
+    params, *_ = trained(backend, problem, solver, **options)
+    np.testing.assert_allclose(params, expected, rtol=100 * np.finfo(dtype).eps)
+
+
 def test_batches_without_weight(backend, make_problem):
     problem = make_problem(UNITS, "tanh", ("squared_error", "identity"), "float64", n_rows=12, weights=True)
     problem.data.sample_weight[4:8] = 0

@@ -127,6 +127,19 @@ def test_bits_of_every_loss(make_problem, pair, dtype):
 
 
 @needs_c
+def test_bits_of_coefs_that_are_next_to_nothing(make_problem, dtype, solver):
+    """Their squares, or they themselves, are denormal: all that the loss consists of."""
+    problem = make_problem((200, 100, 5), "tanh", ("squared_error", "identity"), dtype, n_rows=300)
+    problem.data.X[:] = problem.data.targets[:] = 0
+    for size in (np.finfo(dtype).tiny / 4, np.sqrt(np.finfo(np.float64).tiny) / 4):
+        problem.params[:] = 0
+        for coefs in problem.spec.layout.coefs(problem.params):
+            coefs[:] = size
+        for batch in (200, 300):
+            assert_threads_change_nothing(lambda b=batch: train(problem, solver, b), f"{size=} {batch=}")
+
+
+@needs_c
 @pytest.mark.parametrize("csr", [False, True], ids=["dense", "csr"])
 def test_bits_of_steps_over_several_calls(make_problem, dtype, csr):
     problem = make_problem((8, 64, 1), "tanh", ("squared_error", "identity"), dtype, n_rows=30_000, csr=csr)
