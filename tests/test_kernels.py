@@ -1144,7 +1144,8 @@ def test_products_of_unusual_numbers(isa, dtype, memory):
 def adam_step(isa, dtype, epsilon, w, m, v):
     """Take a step in place with gradients of 0, the rate 1 and moments that stay as they are."""
     factors = ffi.new("double[]", [1, 1, 1, epsilon] + [0] * 4)
-    pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in (w, np.zeros_like(w), m, v)]
+    g = np.zeros_like(w)  # by name: a pointer keeps nothing alive
+    pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in (w, g, m, v)]
     update = kernels_of(isa, dtype).table.update[list(SOLVERS).index("adam")]
     update(len(w), len(w), *pointers, 0.0, 1.0, factors, ffi.NULL)
 
