@@ -17,14 +17,16 @@
 #define K(name) FM_PASTE4(fm_f32_, FM_ISA, _, name)
 #define FM_EPSILON FLT_EPSILON
 #define FM_SMALLEST_NORMAL FLT_MIN
-#define FM_SQRT_SMALLEST_NORMAL 0x1p-63f
+#define FM_EXPONENT_BITS 0x7f800000
+#define FM_UPPER_EXPONENT_BITS 0x60000000
 #else
 #define REAL double
 #define V(op) FM_PASTE2(vd_, op)
 #define K(name) FM_PASTE4(fm_f64_, FM_ISA, _, name)
 #define FM_EPSILON DBL_EPSILON
 #define FM_SMALLEST_NORMAL DBL_MIN
-#define FM_SQRT_SMALLEST_NORMAL 0x1p-511
+#define FM_EXPONENT_BITS 0x7ff0000000000000
+#define FM_UPPER_EXPONENT_BITS 0x6000000000000000
 #endif
 
 #define FM_INLINE static inline __attribute__((always_inline))
@@ -81,7 +83,8 @@ static const fm_kernels K(table) = {
 #undef K
 #undef FM_EPSILON
 #undef FM_SMALLEST_NORMAL
-#undef FM_SQRT_SMALLEST_NORMAL
+#undef FM_EXPONENT_BITS
+#undef FM_UPPER_EXPONENT_BITS
 #undef FM_INLINE
 #undef FM_PASTE4
 #undef FM_PASTE4_

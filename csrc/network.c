@@ -240,6 +240,14 @@ void fm_block_input(const fm_context *c, fm_block *b)
     }
 }
 
+/* Whether rows are read where the caller has them, and each fills so much of a page of memory that processors, which
+ * recognise what is read in order within a page, fetch them late. */
+static int is_far(const fm_context *c, const fm_block *b)
+{
+    enum { LEAST = 1024 };
+    return b->dense && b->dense != at(c, b, c->gathered, c->gathered_ld) && b->ld * c->real >= LEAST;
+}
+
 /* Offset of a block's rows in CSR's indptr: rows that are not indexed start at `first`. */
 static const int64_t *sparse_rows(const fm_block *b) { return b->index ? b->x->indptr : b->x->indptr + b->first; }
 
@@ -272,6 +280,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const char *w = params + layer->coefs, *bias = params + layer->intercepts;
     const int64_t m = b->rows, n = layer->fan_out;
     const int sparse = l == 0 && b->x->indptr, softmax = layer->activation == FM_ACTIVATION_softmax;
+    const int far = l == 0 && is_far(c, b);
     const int64_t strip = sparse || softmax ? m : strip_rows(c, m, ld);
     for (int64_t i = 0; i < m; i += strip) {
         const int64_t rows = m - i < strip ? m - i : strip, place = i * ld * c->real;
@@ -284,7 +293,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
         else if (n == 1)
             k->dot(rows, layer->fan_in, from, ld_in, w, bias, z + place);
         else
-            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld);
+            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, far);
         if (!softmax)
             layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params, strip_draw(draw, i, &own));
     }
@@ -350,10 +359,10 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
         if (layer->fan_in == 1)
             k->dot(rows, n, delta, layer->ld, w, NULL, out + place);
         else if (n == 1)
-            k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out + place, below->ld);
+            k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out + place, below->ld, 0);
         else
             k->product(rows, layer->fan_in, n, delta, layer->ld, layer->transposed, layer->transposed_ld, NULL,
-                       out + place, below->ld);
+                       out + place, below->ld, 0);
         below->kernel->derivative(rows * below->ld, v + place, out + place, below->activation_params,
                                   strip_draw(draw, i, &own));
     }

@@ -35,18 +35,24 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 /* Keeps the compiler from seeing where a pointer comes from. */
 #if defined(__GNUC__)
 #define FM_FORGET(p) __asm__("" : "+r"(p))
+/* Towards the second nearest cache; nothing may be there. */
+#define FM_FETCH(p) __builtin_prefetch(p, 0, 2)
 #else
 #define FM_FORGET(p) ((void)(p))
+#define FM_FETCH(p) ((void)(p))
 #endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
- * more, which adds up the rows of B. */
+ * more, which adds up the rows of B. ahead: NULL, or what is fetched beside, as many elements a step as A has rows. */
 FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int masked,
-                            int64_t n, const K(tile) * t, const REAL **a, const REAL **b, V(t) (*acc)[FM_ROW_VECTORS])
+                            int64_t n, const K(tile) * t, const REAL **a, const REAL **b, const REAL *ahead,
+                            V(t) (*acc)[FM_ROW_VECTORS])
 {
     const int64_t lda = t->lda, ldb = t->ldb;
     const V(mask) last = t->last;
     for (int64_t k = 0; k < n; k++) {
+        if (ahead)
+            FM_FETCH(ahead + k * rows);
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
@@ -85,9 +91,11 @@ FM_INLINE void K(store_row)(const int vectors, const V(t) * acc, REAL *c, V(mask
     }
 }
 
-/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. With literal
- * arguments the loops unroll and acc is registers. */
-FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const int sums, const K(tile) * t)
+/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. far: fetch what
+ * follows the rows of A, which takes the next tile's from distant memory. With literal arguments the loops unroll and acc
+ * is registers. */
+FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const int sums, const int far,
+                           const K(tile) * t)
 {
     const REAL *b = t->b;
     const int64_t lda = t->lda;
@@ -111,8 +119,9 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
         for (int i = 0; i < rows + sums; i++)
             acc[i][j] = init;
     }
-    K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, acc);
-    K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, acc);
+    const REAL *ahead = far ? t->a + rows * lda : NULL;
+    K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, ahead, acc);
+    K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, NULL, acc);
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {
@@ -131,10 +140,10 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 }
 
 /* Of tiles of the kind "summing" the sums count as a row. */
-#define FM_TILE(rows, vectors, kind, transposed, sums)                 \
-    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t) \
-    {                                                                  \
-        K(run_tile)((rows) - (sums), vectors, transposed, sums, t);    \
+#define FM_TILE(rows, vectors, kind, transposed, sums, far)              \
+    static void K(tile_##kind##_##rows##_##vectors)(const K(tile) * t)   \
+    {                                                                    \
+        K(run_tile)((rows) - (sums), vectors, transposed, sums, far, t); \
     }
 #define FM_TILE_WIDTHS(rows, ...) \
     FM_TILE(rows, 1, __VA_ARGS__) FM_TILE(rows, 2, __VA_ARGS__) FM_TILE(rows, 3, __VA_ARGS__)
@@ -154,10 +163,11 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 #define FM_HEIGHTS_OF_2(X, ...) FM_HEIGHTS_5_6(X, __VA_ARGS__)
 #define FM_HEIGHTS_OF_1(X, ...) FM_HEIGHTS_7_8(X, __VA_ARGS__) FM_HEIGHTS_9_12(X, __VA_ARGS__)
 #endif
-#define FM_ROW_WIDTHS(kind, transposed) \
-    FM_TILE(1, 4, kind, transposed, 0)  \
-    FM_TILE(1, 5, kind, transposed, 0)  \
-    FM_TILE(1, 6, kind, transposed, 0) FM_TILE(1, 7, kind, transposed, 0) FM_TILE(1, 8, kind, transposed, 0)
+#define FM_ROW_WIDTHS(kind, transposed)   \
+    FM_TILE(1, 4, kind, transposed, 0, 0) \
+    FM_TILE(1, 5, kind, transposed, 0, 0) \
+    FM_TILE(1, 6, kind, transposed, 0, 0) \
+    FM_TILE(1, 7, kind, transposed, 0, 0) FM_TILE(1, 8, kind, transposed, 0, 0)
 
 #define FM_TILES_OF_2(rows, ...) FM_TILE(rows, 1, __VA_ARGS__) FM_TILE(rows, 2, __VA_ARGS__)
 #define FM_TILES_OF_1(rows, ...) FM_TILE(rows, 1, __VA_ARGS__)
@@ -167,14 +177,15 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     FM_HEIGHTS_OF_2(FM_TILES_OF_2, __VA_ARGS__)  \
     FM_HEIGHTS_OF_1(FM_TILES_OF_1, __VA_ARGS__)
 
-FM_ALL_TILES(plain, 0, 0)
+FM_ALL_TILES(plain, 0, 0, 0)
 FM_ROW_WIDTHS(plain, 0)
-FM_ALL_TILES(transposed, 1, 0)
+FM_ALL_TILES(far, 0, 0, 1)
+FM_ALL_TILES(transposed, 1, 0, 0)
 FM_ROW_WIDTHS(transposed, 1)
 /* The sums and a row at least, and two vectors at most: see `outer`. */
-FM_HEIGHTS_OF_3(FM_TILES_OF_2, summing, 1, 1)
-FM_HEIGHTS_OF_2(FM_TILES_OF_2, summing, 1, 1)
-FM_HEIGHTS_OF_1(FM_TILES_OF_1, summing, 1, 1)
+FM_HEIGHTS_OF_3(FM_TILES_OF_2, summing, 1, 1, 0)
+FM_HEIGHTS_OF_2(FM_TILES_OF_2, summing, 1, 1, 0)
+FM_HEIGHTS_OF_1(FM_TILES_OF_1, summing, 1, 1, 0)
 
 typedef void (*K(tile_function))(const K(tile) *);
 
@@ -189,6 +200,8 @@ typedef void (*K(tile_function))(const K(tile) *);
 /* Indexed by the numbers of rows and vectors. */
 static const K(tile_function) K(plain_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
     {NULL}, FM_TILE_ENTRY(1, plain) FM_ALL_ENTRIES(plain, FM_TILE_ENTRY)};
+static const K(tile_function) K(far_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_ENTRY(1, far) FM_ALL_ENTRIES(far, FM_TILE_ENTRY)};
 static const K(tile_function) K(transposed_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
     {NULL}, FM_TILE_ENTRY(1, transposed) FM_ALL_ENTRIES(transposed, FM_TILE_ENTRY)};
 static const K(tile_function) K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
@@ -228,8 +241,9 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
- * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. */
-static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
+ * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. far: the first
+ * panel fetches rows of A ahead. */
+static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
 {
     static const int64_t heights[] = {0, FM_ROWS_OF_1, FM_ROWS_OF_2, FM_ROWS_OF_3};
     if (m <= 0 || n <= 0)
@@ -268,7 +282,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
         t->c = c + column;
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
-            (all == 1 ? rows[w] : q == 0 ? first[h][w] : functions[h][w])(t);
+            (all == 1 ? rows[w] : far && p == 0 ? K(far_tiles)[h][w] : q == 0 ? first[h][w] : functions[h][w])(t);
             t->a += of_c * (transposed ? 1 : t->lda);
             t->c += of_c * t->ldc;
         }
@@ -280,10 +294,10 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
 }
 
 static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-                       const void *bias, void *c, int64_t ldc)
+                       const void *bias, void *c, int64_t ldc, int far)
 {
     K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
-    K(tiles)(m, n, 0, &t);
+    K(tiles)(m, n, 0, far, &t);
 }
 
 /* The last `tail` columns of an outer product, less than a vector: with the roles of a and d exchanged the lanes run over
@@ -299,7 +313,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
         swapped.a = t->b;
         swapped.b = t->a + i;
         swapped.c = piece;
-        K(tiles)(tail, n, 1, &swapped);
+        K(tiles)(tail, n, 1, 0, &swapped);
         for (int64_t j = 0; j < n; j += V(width)) {
             const V(mask) in = V(first)(n - j);
             V(t) square[V(width)];
@@ -387,7 +401,7 @@ static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t 
     /* Additions of one or two vectors a row wait for each other: beside the product they do so for nothing. */
     const int beside = sum && m > 0 && n <= 2 * V(width) && !exchanged;
     t.sum = beside ? sum : NULL;
-    K(tiles)(m, exchanged ? n - tail : n, 1, &t);
+    K(tiles)(m, exchanged ? n - tail : n, 1, 0, &t);
     if (exchanged) {
         t.a = a;
         t.b = (const REAL *)d + n - tail;
@@ -487,4 +501,5 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
 }
 
 #undef FM_FORGET
+#undef FM_FETCH
 #undef FM_ROW_VECTORS

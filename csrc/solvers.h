@@ -4,12 +4,16 @@
  * of the Python registry. factors(p, scale, f): vectors of what the step needs of them. step(w, g, m, v, f): one vector
  * of parameters, gradients and moments; g times scale is the gradient of the mean.
  *
- * Moments below the smallest normal number are set to zero, and so are gradients whose squares would be: denormal
- * numbers, which the weights of an input that is always 0 come to, more than double the cost of an update. */
+ * Moments below the smallest normal number count as 0, and so do gradients whose squares would be: denormal numbers,
+ * which the weights of an input that is always 0 come to, more than double the cost of an update. */
 
 #ifdef FM_REAL_BITS
 
-static inline V(t) K(flush)(V(t) x) { return V(select)(V(lt)(V(abs)(x), V(set1)(FM_SMALLEST_NORMAL)), V(zero)(), x); }
+/* x * y, and 0 where y is denormal. */
+static inline V(t) K(mul_normal)(V(t) x, V(t) y)
+{
+    return V(keep)(V(any)(y, V(iset1)(FM_EXPONENT_BITS)), V(mul)(x, y));
+}
 
 /* velocity = momentum * velocity - rate * g; w += velocity, or with Nesterov's momentum
  * w += momentum * velocity - rate * g (Sutskever et al. 2013, eq. 3 and 4, as scikit-learn writes it). */
@@ -23,52 +27,50 @@ static inline void K(sgd_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) 
 {
     (void)v;
     const V(t) gain = V(mul)(f[0], g);
-    *m = K(flush)(V(fma)(f[1], *m, gain));
+    *m = V(add)(K(mul_normal)(f[1], *m), gain);
     *w = V(add)(*w, V(select)(V(eq)(f[2], V(zero)()), *m, V(fma)(f[1], *m, gain)));
 }
 
-/* -1 / b for b > 0. In float64 by multiplications, because a processor's divider takes longer: -y with y from the bits of
- * b, which is off by a twentieth, then steps that raise the error e = 1 - b y to its third or second power: y + y (e + e^2),
- * or y + y e. It ends within 2 ulp for b from the smallest normal number to 2^1022; where b is infinite the result is -0,
- * where it is NaN, NaN. */
+/* -1 / b for b > 0, by multiplications, because a processor's divider takes longer, and in float32 is busy with the square
+ * root: -y with y from the bits of b, which is off by a twentieth, then steps that raise the error e = 1 - b y to its third
+ * or second power: y + y (e + e^2), or y + y e. It ends within 2 ulp for b from the smallest normal number to half the
+ * largest; where b is infinite the result is -0, where it is NaN, NaN. */
 static inline V(t) K(negative_reciprocal)(V(t) b)
 {
 #if FM_REAL_BITS == 32
-    return V(div)(V(set1)(-1), b);
+    const int32_t magic = 0x7ef31000, sign = INT32_MIN;
 #else
-    const int64_t magic = 0x7fde623822fc16e6;
+    const int64_t magic = 0x7fde623822fc16e6, sign = INT64_MIN;
+#endif
     const V(t) one = V(set1)(1);
     b = V(min)(V(real)(V(iset1)(magic)), b);
-    V(t) y = V(real)(V(isub)(V(iset1)(magic | INT64_MIN), V(bits)(b)));
-    for (int step = 0; step < 2; step++) {
+    V(t) y = V(real)(V(isub)(V(iset1)(magic | sign), V(bits)(b)));
+#pragma GCC unroll 2
+    for (int step = 0; step < FM_REAL_BITS / 32; step++) {
         const V(t) e = V(fma)(b, y, one);
         y = V(fma)(y, V(fma)(e, e, e), y);
     }
     return V(fma)(y, V(fma)(b, y, one), y);
-#endif
 }
 
-/* m = b1 m + (1 - b1) g; v = b2 v + (sqrt(1 - b2) g)^2; w -= step m / (sqrt(v) + epsilon) (Kingma and Ba 2014, the
- * efficient order at the end of section 2). Gradients below 32 sqrt(smallest normal number) count as 0, and an epsilon
- * below the smallest normal number, whose reciprocal may overflow, as that number. */
+/* m = b1 m + (1 - b1) g; v = b2 v + h^2 with h = sqrt(1 - b2) g; w -= step m / (sqrt(v) + epsilon) (Kingma and Ba 2014,
+ * the efficient order at the end of section 2). Where h is smaller than the square root of the smallest normal number,
+ * which is where the two upper bits of its exponent are clear, g counts as 0. An epsilon below the smallest normal number,
+ * whose reciprocal may overflow, counts as that number. */
 static inline void K(adam_factors)(const double *p, double scale, V(t) * f)
 {
     for (int i = 0; i < 3; i++)
         f[i] = V(set1)((REAL)p[i]);
     f[3] = V(set1)(0 < p[3] && p[3] < FM_SMALLEST_NORMAL ? FM_SMALLEST_NORMAL : (REAL)p[3]);
-    f[4] = V(set1)((REAL)(1 - p[1]));
-    f[5] = V(set1)((REAL)sqrt(1 - p[2]));
-    f[6] = V(set1)((REAL)scale);
+    f[4] = V(set1)((REAL)((1 - p[1]) / sqrt(1 - p[2])));
+    f[5] = V(set1)((REAL)(sqrt(1 - p[2]) * scale));
 }
 static inline void K(adam_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f)
 {
-    const V(t) zero = V(zero)(), least = V(set1)(32 * FM_SQRT_SMALLEST_NORMAL);
-    g = V(mul)(g, f[6]);
-    g = V(select)(V(lt)(V(abs)(g), least), zero, g);
-    const V(t) h = V(mul)(f[5], g);
-    *m = K(flush)(V(fma)(f[1], *m, V(mul)(f[4], g)));
-    *v = V(fma)(h, h, V(mul)(f[2], *v));
-    *v = V(select)(V(lt)(*v, V(set1)(FM_SMALLEST_NORMAL)), zero, *v);
+    V(t) h = V(mul)(f[5], g);
+    h = V(keep)(V(any)(h, V(iset1)(FM_UPPER_EXPONENT_BITS)), h);
+    *m = V(fma)(f[4], h, K(mul_normal)(f[1], *m));
+    *v = V(fma)(h, h, K(mul_normal)(f[2], *v));
     *w = V(fma)(V(mul)(f[0], *m), K(negative_reciprocal)(V(add)(V(sqrt)(*v), f[3])), *w);
 }
 

@@ -52,9 +52,14 @@ static inline vf_mask vf_lt(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_LT
 static inline vf_mask vf_le(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline vf_mask vf_eq(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
 static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return _mm256_blendv_ps(b, a, m); }
+static inline vf_t vf_keep(vf_mask m, vf_t a) { return _mm256_and_ps(m, a); }
 static inline vf_int vf_bits(vf_t a) { return _mm256_castps_si256(a); }
 static inline vf_t vf_real(vf_int a) { return _mm256_castsi256_ps(a); }
 static inline vf_int vf_iset1(int32_t x) { return _mm256_set1_epi32(x); }
+static inline vf_mask vf_any(vf_t a, vf_int bits)
+{
+    return vf_real(_mm256_cmpgt_epi32(_mm256_and_si256(vf_bits(a), bits), _mm256_setzero_si256()));
+}
 static inline vf_int vf_iadd(vf_int a, vf_int b) { return _mm256_add_epi32(a, b); }
 static inline vf_int vf_isub(vf_int a, vf_int b) { return _mm256_sub_epi32(a, b); }
 static inline vf_int vf_iand(vf_int a, vf_int b) { return _mm256_and_si256(a, b); }
@@ -133,9 +138,14 @@ static inline vd_mask vd_lt(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_LT
 static inline vd_mask vd_le(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
 static inline vd_mask vd_eq(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
 static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return _mm256_blendv_pd(b, a, m); }
+static inline vd_t vd_keep(vd_mask m, vd_t a) { return _mm256_and_pd(m, a); }
 static inline vd_int vd_bits(vd_t a) { return _mm256_castpd_si256(a); }
 static inline vd_t vd_real(vd_int a) { return _mm256_castsi256_pd(a); }
 static inline vd_int vd_iset1(int64_t x) { return _mm256_set1_epi64x(x); }
+static inline vd_mask vd_any(vd_t a, vd_int bits)
+{
+    return vd_real(_mm256_cmpgt_epi64(_mm256_and_si256(vd_bits(a), bits), _mm256_setzero_si256()));
+}
 static inline vd_int vd_iadd(vd_int a, vd_int b) { return _mm256_add_epi64(a, b); }
 static inline vd_int vd_isub(vd_int a, vd_int b) { return _mm256_sub_epi64(a, b); }
 static inline vd_int vd_iand(vd_int a, vd_int b) { return _mm256_and_si256(a, b); }

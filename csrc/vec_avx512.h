@@ -15,6 +15,8 @@
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   load_wide(p, out)  the same of the `width` numbers at p
  *   i...               integer arithmetic on the bit patterns, as wide as the real type
+ *   any(x, bits)       whether one of the bits, which leave out the sign, is set in the pattern of x
+ *   keep(m, a)         a where m, else +0
  *   lookup(p, i)       (float only) p[i & 7], lane by lane
  *   imul32(a, b)       (double only) the product of the lower halves of the lanes, unsigned
  */
@@ -67,9 +69,11 @@ static inline vf_mask vf_lt(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _C
 static inline vf_mask vf_le(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 static inline vf_mask vf_eq(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
 static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return _mm512_mask_blend_ps(m, b, a); }
+static inline vf_t vf_keep(vf_mask m, vf_t a) { return _mm512_maskz_mov_ps(m, a); }
 static inline vf_int vf_bits(vf_t a) { return _mm512_castps_si512(a); }
 static inline vf_t vf_real(vf_int a) { return _mm512_castsi512_ps(a); }
 static inline vf_int vf_iset1(int32_t x) { return _mm512_set1_epi32(x); }
+static inline vf_mask vf_any(vf_t a, vf_int bits) { return _mm512_test_epi32_mask(vf_bits(a), bits); }
 static inline vf_int vf_iadd(vf_int a, vf_int b) { return _mm512_add_epi32(a, b); }
 static inline vf_int vf_isub(vf_int a, vf_int b) { return _mm512_sub_epi32(a, b); }
 static inline vf_int vf_iand(vf_int a, vf_int b) { return _mm512_and_si512(a, b); }
@@ -149,9 +153,11 @@ static inline vd_mask vd_lt(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _C
 static inline vd_mask vd_le(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
 static inline vd_mask vd_eq(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
 static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return _mm512_mask_blend_pd(m, b, a); }
+static inline vd_t vd_keep(vd_mask m, vd_t a) { return _mm512_maskz_mov_pd(m, a); }
 static inline vd_int vd_bits(vd_t a) { return _mm512_castpd_si512(a); }
 static inline vd_t vd_real(vd_int a) { return _mm512_castsi512_pd(a); }
 static inline vd_int vd_iset1(int64_t x) { return _mm512_set1_epi64(x); }
+static inline vd_mask vd_any(vd_t a, vd_int bits) { return _mm512_test_epi64_mask(vd_bits(a), bits); }
 static inline vd_int vd_iadd(vd_int a, vd_int b) { return _mm512_add_epi64(a, b); }
 static inline vd_int vd_isub(vd_int a, vd_int b) { return _mm512_sub_epi64(a, b); }
 static inline vd_int vd_iand(vd_int a, vd_int b) { return _mm512_and_si512(a, b); }

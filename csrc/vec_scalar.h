@@ -47,6 +47,7 @@ static inline vf_mask vf_lt(vf_t a, vf_t b) { return a < b; }
 static inline vf_mask vf_le(vf_t a, vf_t b) { return a <= b; }
 static inline vf_mask vf_eq(vf_t a, vf_t b) { return a == b; }
 static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return m ? a : b; }
+static inline vf_t vf_keep(vf_mask m, vf_t a) { return m ? a : 0; }
 static inline vf_int vf_bits(vf_t a)
 {
     vf_int i;
@@ -60,6 +61,7 @@ static inline vf_t vf_real(vf_int i)
     return a;
 }
 static inline vf_int vf_iset1(int32_t x) { return x; }
+static inline vf_mask vf_any(vf_t a, vf_int bits) { return (vf_bits(a) & bits) != 0; }
 static inline vf_int vf_iadd(vf_int a, vf_int b) { return (vf_int)((uint32_t)a + (uint32_t)b); }
 static inline vf_int vf_isub(vf_int a, vf_int b) { return (vf_int)((uint32_t)a - (uint32_t)b); }
 static inline vf_int vf_iand(vf_int a, vf_int b) { return a & b; }
@@ -110,6 +112,7 @@ static inline vd_mask vd_lt(vd_t a, vd_t b) { return a < b; }
 static inline vd_mask vd_le(vd_t a, vd_t b) { return a <= b; }
 static inline vd_mask vd_eq(vd_t a, vd_t b) { return a == b; }
 static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return m ? a : b; }
+static inline vd_t vd_keep(vd_mask m, vd_t a) { return m ? a : 0; }
 static inline vd_int vd_bits(vd_t a)
 {
     vd_int i;
@@ -123,6 +126,7 @@ static inline vd_t vd_real(vd_int i)
     return a;
 }
 static inline vd_int vd_iset1(int64_t x) { return x; }
+static inline vd_mask vd_any(vd_t a, vd_int bits) { return (vd_bits(a) & bits) != 0; }
 static inline vd_int vd_iadd(vd_int a, vd_int b) { return (vd_int)((uint64_t)a + (uint64_t)b); }
 static inline vd_int vd_isub(vd_int a, vd_int b) { return (vd_int)((uint64_t)a - (uint64_t)b); }
 static inline vd_int vd_iand(vd_int a, vd_int b) { return a & b; }

@@ -2,7 +2,7 @@
 
 A solver is added by one entry here and one in the C list (``csrc/solvers.h``). Parameters, gradients and moments are
 flat vectors of one layout, so a solver is an element-wise operation. The formulas are scikit-learn's; a moment that
-underflows to a denormal number becomes 0, because denormals slow processors down.
+has become a denormal number counts as 0, because denormals slow processors down.
 
 The rules are element-wise expressions, as the formulas of `fastmlp.activations`: NumPy evaluates them on arrays, Numba
 compiles them for a single number.
@@ -106,7 +106,7 @@ class Solver:
             moment[:] = value
 
 
-def _flush(moment: np.ndarray, tiny: float) -> np.ndarray:
+def _normal(moment: np.ndarray, tiny: float) -> np.ndarray:
     return np.where(np.abs(moment) < tiny, 0.0, moment)
 
 
@@ -118,7 +118,7 @@ def _sgd(
     w: np.ndarray, g: np.ndarray, velocity: np.ndarray, tiny: float, rate: float, momentum: float, nesterov: bool
 ) -> tuple[np.ndarray, ...]:
     # v <- momentum v - rate g;  w <- w + v, or with Nesterov's momentum  w <- w + momentum v - rate g
-    velocity = _flush(momentum * velocity - rate * g, tiny)
+    velocity = momentum * _normal(velocity, tiny) - rate * g
     return w + np.where(nesterov, momentum * velocity - rate * g, velocity), velocity
 
 
@@ -143,8 +143,8 @@ def _adam(
 ) -> tuple[np.ndarray, ...]:
     # m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - rate sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps):
     # Kingma and Ba (2014), arXiv:1412.6980, in the order of computation given at the end of its section 2.
-    m = _flush(beta_1 * m + rest_1 * g, tiny)
-    v = _flush(beta_2 * v + rest_2 * (g * g), tiny)
+    m = beta_1 * _normal(m, tiny) + rest_1 * g
+    v = beta_2 * _normal(v, tiny) + rest_2 * (g * g)
     return w - step * m / (np.sqrt(v) + epsilon), m, v
 
 

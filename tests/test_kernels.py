@@ -282,7 +282,7 @@ def product(draw: Draw) -> Iterator[Problem]:
         arguments = m, n, k, In(a, lda), lda, In(b, ldb), ldb, bias if bias is None else In(bias)
         yield Problem(
             attrgetter("table.product"),
-            (*arguments, empty(draw.dtype, m, n, ld=ldc), ldc),
+            (*arguments, empty(draw.dtype, m, n, ld=ldc), ldc, i // 3 % 2),
             partial(sum_of_products, a, b, bias),
         )
 
@@ -825,7 +825,7 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         if n == 1:
             (z,) = run("dot", 1, k, In(x), k, In(w), In(bias), empty(dtype, 1))
         else:
-            (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n)
+            (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n, 0)
         (a,) = run(lambda isa: kernel.value, n, In(z.ravel()), empty(dtype, n), None, None)
         code, block = c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         got = run("row_forward", n, k, In(x), In(w), In(bias), code, block, empty(dtype, n), empty(dtype, n))
@@ -841,9 +841,9 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         if k == 1:
             (sums,) = run("dot", 1, n, In(delta), n, In(w), None, empty(dtype, 1))
         elif n == 1:
-            (sums,) = run("product", 1, k, 1, In(delta), 1, In(w), k, None, empty(dtype, 1, k), k)
+            (sums,) = run("product", 1, k, 1, In(delta), 1, In(w), k, None, empty(dtype, 1, k), k, 0)
         else:
-            (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k)
+            (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k, 0)
         (expected,) = run(lambda isa: kernel.derivative, k, In(v), Out(sums.ravel()), None, None)
         arguments = n, k, In(delta), In(w), In(w.T.copy()), k, c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         (got,) = run("row_delta", *arguments, In(v), empty(dtype, k))
@@ -886,7 +886,7 @@ def test_products_are_single_chains_from_the_bias(isa, dtype, memory):
     isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
     for m, n, k in ((1, 19, 7), (3, 2, 21), (9, 17, 4)):
         a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n)
-        arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n
+        arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0
         (got,) = solve(Problem(attrgetter("table.product"), arguments), isa, memory)
         assert same_bits(got, [[chain(zip(row, b[:, j], strict=True), bias[j]) for j in range(n)] for row in a])
 
@@ -1133,7 +1133,7 @@ def test_products_of_unusual_numbers(isa, dtype, memory):
     zero = np.zeros(1, dtype)
     for m, n, k in ((1, 2 * w + 1, 5), (9, w + 1, 7), (20, 3, 3)):
         a, b, bias, d = sprinkled(m, k), sprinkled(k, n), draw.real(n), sprinkled(m, n)
-        check("product", (m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n), a, b, bias)
+        check("product", (m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0), a, b, bias)
         check("outer", (m, k, n, In(a), k, In(d), n, empty(dtype, k, n), None, 0), a.T, d, zero)
         check("column_sum", (m, n, In(d), n, empty(dtype, n), 0), np.ones((1, m), dtype), d, zero)
     for k in (3, 16, 20, w + 1, 33):
@@ -1142,8 +1142,9 @@ def test_products_of_unusual_numbers(isa, dtype, memory):
 
 
 def adam_step(isa, dtype, epsilon, w, m, v):
-    """Take a step in place with gradients of 0, the rate 1 and moments that stay as they are."""
-    factors = ffi.new("double[]", [1, 1, 1, epsilon] + [0] * 4)
+    """Take a step in place with gradients of 0, the rate 1 and moments that stay as they are, to rounding."""
+    beta = np.nextafter(1, 0)
+    factors = ffi.new("double[]", [1, beta, beta, epsilon] + [0] * 4)
     g = np.zeros_like(w)  # by name: a pointer keeps nothing alive
     pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in (w, g, m, v)]
     update = kernels_of(isa, dtype).table.update[list(SOLVERS).index("adam")]
@@ -1158,8 +1159,8 @@ def test_adam_divides_to_rounding_from_the_smallest_divisor_to_infinity(isa, dty
     v = np.concatenate([2.0**exponents, 1 + rng.uniform(size=50_000), [np.inf, np.nan]]).astype(dtype)
     w = np.zeros_like(v)
     adam_step(isa, dtype, 0.0, w, np.ones_like(v), v)
-    # The square root is rounded once, the reciprocal within 2 units in the last place.
-    assert np.max(abs(w[:-2] * np.sqrt(v[:-2].astype(np.longdouble)) + 1)) <= 3 * limits.eps
+    # The square root is rounded once, the moments, too, the reciprocal within 2 units in the last place.
+    assert np.max(abs(w[:-2] * np.sqrt(v[:-2].astype(np.longdouble)) + 1)) <= 3.5 * limits.eps
     assert w[-2] == 0
     assert np.isnan(w[-1])
 
@@ -1177,7 +1178,7 @@ def test_an_epsilon_of_adam_below_the_normal_numbers_moves_nothing(isa, dtype):
 @every_isa
 @every_dtype
 @pytest.mark.parametrize("name", list(SOLVERS))
-def test_moments_that_become_denormal_are_zero(isa, dtype, name):
+def test_denormal_moments_count_as_zero(isa, dtype, name):
     isa, entry, n, limits = kernels_of(isa, dtype), SOLVERS[name], 37, np.finfo(dtype)
     spec = make_spec([n, 1], "identity", "identity", "squared_error", dtype)
     x = np.zeros((1, n), dtype)
@@ -1188,14 +1189,14 @@ def test_moments_that_become_denormal_are_zero(isa, dtype, name):
     }
     state = SolverState.fresh(name, n + 1, dtype, **hyper)
     others = np.delete(np.arange(n), 5)
-    sizes = np.array([1.5, 1.999, 2, 2.5, 3, 1e-3], dtype) * limits.tiny
+    sizes = np.array([0.75, 0.9999, 1, 1.25, 1.5, 1e-3], dtype) * limits.tiny
     for moment in state.moments:
         moment[:n] = np.resize(sizes, n)
     with chosen(isa):
         c.CTrainer(spec, Draw("flush", dtype).real(n + 1), Data(x, np.zeros((1, 1), dtype)), Plan(state, 1)).run(1)
-    halves = np.resize(sizes, n)[others] / 2
+    before = np.resize(sizes, n)[others]
     for moment in state.moments:
-        np.testing.assert_array_equal(moment[others], np.where(halves < limits.tiny, 0, halves))
+        np.testing.assert_array_equal(moment[others], np.where(before < limits.tiny, 0, before / 2))
         assert moment[5] != 0
 
 

@@ -63,7 +63,7 @@ def product(case, m, n, k):
     pointers = [case.pointer(x) for x in (a, b, bias, c)]
 
     def call():
-        case.kernels.product(m, n, k, pointers[0], k, pointers[1], n, pointers[2], pointers[3], n)
+        case.kernels.product(m, n, k, pointers[0], k, pointers[1], n, pointers[2], pointers[3], n, 0)
 
     return call, c, A @ B + BIAS
 
