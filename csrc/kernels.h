@@ -95,11 +95,11 @@ typedef struct fm_kernels {
 
     /* One row of a layer of n units on k inputs, n at most `width`, with the bits of the kernels above: z (n; NULL: not
      * wanted) and a (n) = g(z). bias: not NULL; activation: an index of the list, of one that does not draw, or -1 for
-     * a = z. */
+     * a = z. Where n exceeds 1, what follows z and a, up to a whole vector, is overwritten. */
     void (*row_forward)(int64_t n, int64_t k, const void *x, const void *w, const void *bias, int activation,
                         const double *params, void *z, void *a);
     /* out (k) = (delta (n) w^T) * g'(v), k at most `width`; transposed (n, k), with rows ldt apart, is w^T and read where
-     * n and k exceed 1. */
+     * n and k exceed 1. Where k exceeds 1, what follows out, up to a whole vector, is overwritten. */
     void (*row_delta)(int64_t n, int64_t k, const void *delta, const void *w, const void *transposed, int64_t ldt,
                       int activation, const double *params, const void *v, void *out);
     /* dw (k, n), contiguous, = x^T delta and db (n) = delta, n at most `width`. */

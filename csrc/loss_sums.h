@@ -49,22 +49,36 @@ static inline void fm_likelihood_multiply(fm_likelihood *p, int l, vd_t q)
     memcpy(p->exponent + l, &sum, sizeof sum);
 }
 
-/* loss[l] -= log(lane l), for l < lanes. The product is brought into [sqrt(1/2), sqrt(2)) first, so that likelihoods
- * near 1 do not cancel. */
-static inline void fm_likelihood_finish(const fm_likelihood *p, int lanes, double *loss)
+/* exponent * ln2 + log(m), for m in [1, 2) or NaN. m is brought into [sqrt(1/2), sqrt(2)] first, so that likelihoods near
+ * 1 do not cancel. */
+static inline vd_t fm_log_likelihood(vd_t m, vd_int exponent)
 {
     /* The integer beside the exponent's bits is exact in the sum 3 * 2^51 + exponent. */
-    const vd_t magic = vd_set1(0x1.8p52), root = vd_set1(1.4142135623730951), zero = vd_zero(), one = vd_set1(1);
+    const vd_t magic = vd_set1(0x1.8p52), one = vd_set1(1);
+    const vd_mask high = vd_lt(vd_set1(1.4142135623730951), m);
+    const vd_t near = vd_select(high, vd_mul(m, vd_set1(0.5)), m);
+    const vd_t whole = vd_sub(vd_real(vd_iadd(vd_bits(magic), exponent)), magic);
+    return vd_fma(vd_add(whole, vd_keep(high, one)), vd_set1(0.69314718055994530942), K(vlog_near_1)(near));
+}
+
+/* loss[l] -= log(lane l), for l < lanes. */
+static inline void fm_likelihood_finish(const fm_likelihood *p, int lanes, double *loss)
+{
     for (int l = 0; l < lanes; l += vd_width) {
         vd_int exponent, sum;
         memcpy(&sum, p->exponent + l, sizeof sum);
-        vd_t m = fm_split(vd_load(p->mantissa + l), &exponent);
-        const vd_mask high = vd_lt(root, m);
-        m = vd_select(high, vd_mul(m, vd_set1(0.5)), m);
-        const vd_t whole = vd_sub(vd_real(vd_iadd(vd_bits(magic), vd_iadd(sum, exponent))), magic);
-        const vd_t e = vd_add(whole, vd_select(high, one, zero));
-        const vd_t term = vd_fma(e, vd_set1(0.69314718055994530942), K(vlog)(m));
-        const vd_mask used = vd_first(lanes - l);
-        vd_store_first(loss + l, used, vd_sub(vd_load(loss + l), term));
+        const vd_t m = fm_split(vd_load(p->mantissa + l), &exponent);
+        const vd_t term = fm_log_likelihood(m, vd_iadd(sum, exponent));
+        vd_store_first(loss + l, vd_first(lanes - l), vd_sub(vd_load(loss + l), term));
     }
+}
+
+/* The same for one likelihood alone. */
+static inline double fm_minus_log(vd_t q)
+{
+    vd_int exponent;
+    const vd_t m = fm_split(q, &exponent);
+    double loss;
+    vd_store1(&loss, vd_sub(vd_zero(), fm_log_likelihood(m, exponent)));
+    return loss;
 }

@@ -115,16 +115,18 @@ static void K(softmax)(int64_t m, int64_t n, const void *z_, int64_t ldz, void *
     }
 }
 
+typedef V(t) K(binary)(V(t) a, V(t) y);
+typedef V(t) K(ternary)(V(t) sum, V(t) a, V(t) y);
+
 /* The forms of losses.h over a tile. */
 typedef struct K(loss_form) {
     void (*term)(int64_t n, const REAL *a, const REAL *y, REAL *term); /* loss of each of the 16 rows */
     void (*derivative)(int64_t n, const REAL *a, const REAL *y, REAL *d);
     /* likelihood of 0/1 targets into one product (a distribution) or one per output; NULL: not a log loss */
     void (*likelihood)(int64_t n, const REAL *a, const REAL *y, int rows, int separate, fm_likelihood *p);
+    K(ternary) * observed; /* the same of one output, as in losses.h */
 } K(loss_form);
 
-typedef V(t) K(binary)(V(t) a, V(t) y);
-typedef V(t) K(ternary)(V(t) sum, V(t) a, V(t) y);
 typedef V(t) K(finisher)(V(t) sum);
 
 FM_INLINE void K(tile_term)(int64_t n, const REAL *a, const REAL *y, REAL *out, K(ternary) * term, K(finisher) * finish)
@@ -188,8 +190,9 @@ FM_INLINE void K(tile_likelihood)(int64_t n, const REAL *a, const REAL *y, int r
 FM_LOSS_FORMS(FM_ENTRY)
 #undef FM_ENTRY
 
-#define FM_PLAIN_FORM(form) {K(form##_tile_term), K(form##_tile_derivative), NULL}
-#define FM_LOG_FORM(form) {K(form##_tile_term), K(form##_tile_derivative), K(form##_tile_likelihood)}
+#define FM_PLAIN_FORM(form) {K(form##_tile_term), K(form##_tile_derivative), NULL, NULL}
+#define FM_LOG_FORM(form) \
+    {K(form##_tile_term), K(form##_tile_derivative), K(form##_tile_likelihood), K(form##_likelihood)}
 #define FM_ENTRY(form, kind) static const K(loss_form) K(form##_form) = FM_##kind##_FORM(form);
 FM_LOSS_FORMS(FM_ENTRY)
 #undef FM_ENTRY
@@ -272,6 +275,19 @@ static void K(add_terms)(int rows, const REAL *term, const REAL *w, double *loss
     }
 }
 
+/* A single row with a single output, a probability, and no weight: nothing goes through memory. */
+static void K(log_loss_of_one)(fm_outputs *o, K(ternary) * observed)
+{
+    const int64_t i = o->index ? o->index[0] : 0;
+    const V(t) a = V(load1)(o->a), y = o->codes ? V(set1)((REAL)o->codes[i]) : V(load1)((const REAL *)o->y + i);
+    vd_t q[K(width) / vd_width];
+    if (o->delta)
+        V(store1)(o->delta, V(sub)(a, y));
+    V(widen)(observed(V(set1)(1), a, y), q);
+    o->loss_sum = fm_minus_log(q[0]);
+    o->weight_sum = 1;
+}
+
 static void K(loss)(fm_outputs *o)
 {
     const K(loss_form) *form = o->own ? NULL : K(loss_forms)[o->loss][o->softmax != 0];
@@ -279,6 +295,10 @@ static void K(loss)(fm_outputs *o)
     REAL *a = o->scratch, *y = a + K(tile_size)(n), *d = y + K(tile_size)(n);
     fm_likelihood *products = (fm_likelihood *)(d + K(tile_size)(n));
     const int logs = o->hard && !o->weight && form && form->likelihood;
+    if (logs && o->rows == 1 && n == 1 && !o->softmax && (o->canonical || !o->delta)) {
+        K(log_loss_of_one)(o, form->observed);
+        return;
+    }
     double loss[FM_LANES], weight[FM_LANES];
     fm_clear_lanes(loss);
     if (o->weight)

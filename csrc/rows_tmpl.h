@@ -38,6 +38,15 @@ FM_INLINE V(t) K(row_product)(int64_t k, const REAL *x, const REAL *b, int64_t l
     return sum;
 }
 
+/* The n units at p: whole vectors, because what is stored in part cannot be loaded before it has reached the cache. */
+FM_INLINE void K(store_units)(int64_t n, REAL *p, V(t) v)
+{
+    if (n == 1)
+        V(store1)(p, v);
+    else
+        V(store)(p, v);
+}
+
 static void K(row_forward)(int64_t n, int64_t k, const void *x, const void *w, const void *bias, int activation,
                            const double *params, void *z, void *a)
 {
@@ -51,13 +60,13 @@ static void K(row_forward)(int64_t n, int64_t k, const void *x, const void *w, c
         sum = K(row_product)(k, x, w, n, in, V(load_first)(bias, in));
     }
     if (z)
-        V(store_first)(z, in, sum);
+        K(store_units)(n, z, sum);
     if (activation >= 0) {
         V(t) p[FM_MAX_ACTIVATION_PARAMS];
         K(spread)(params, p);
         sum = K(formulas)[activation].value(sum, p);
     }
-    V(store_first)(a, in, sum);
+    K(store_units)(n, a, sum);
 }
 
 static void K(row_gradient)(int64_t n, int64_t k, const void *x_, const void *delta_, void *dw_, void *db)
@@ -65,7 +74,7 @@ static void K(row_gradient)(int64_t n, int64_t k, const void *x_, const void *de
     const REAL *x = x_, *delta = delta_;
     REAL *dw = dw_;
     const V(mask) in = V(first)(n);
-    const V(t) d = V(load_first)(delta, in), zero = V(zero)();
+    const V(t) d = n == 1 ? V(load1)(delta) : V(load_first)(delta, in), zero = V(zero)();
     if (n == 1)
         for (int64_t j = 0; j < k; j += V(width)) {
             const V(mask) inputs = V(first)(k - j);
@@ -92,5 +101,5 @@ static void K(row_delta)(int64_t n, int64_t k, const void *delta, const void *w,
         sum = K(row_product)(n, delta, transposed, ldt, in, V(zero)());
     }
     K(spread)(params, p);
-    V(store_first)(out, in, V(mul)(sum, K(formulas)[activation].derivative(V(load_first)(v, in), p)));
+    K(store_units)(k, out, V(mul)(sum, K(formulas)[activation].derivative(V(load_first)(v, in), p)));
 }

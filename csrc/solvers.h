@@ -89,15 +89,18 @@ static inline void K(adam_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t)
 enum { FM_SOLVERS(FM_ENTRY) FM_N_SOLVERS };
 #undef FM_ENTRY
 
-/* x^n and y^n, side by side, by repeated squaring: the C library's pow differs between processors. */
-static inline void fm_powers(double x, double y, uint64_t n, double *x_n, double *y_n)
+/* 1 - x^n for 0 <= x < 1, by repeated squaring: the C library's pow differs between processors. Without branches on the
+ * bits of n, which change from step to step. Once x^(2^k) is so small that 1 - x^n is 1, the rest would be denormal. */
+static inline double fm_rest_of_power(double x, uint64_t n)
 {
-    *x_n = *y_n = 1;
-    for (; n > 0; n >>= 1, x *= x, y *= y)
-        if (n & 1) {
-            *x_n *= x;
-            *y_n *= y;
-        }
+    double factors[2] = {1, x}, power = 1;
+    for (; n > 0; n >>= 1) {
+        if (factors[1] < 0x1p-100)
+            return 1;
+        power *= factors[n & 1];
+        factors[1] *= factors[1];
+    }
+    return 1 - power;
 }
 
 /* hyper: learning_rate, momentum, nesterov */
@@ -112,9 +115,7 @@ static inline void fm_sgd_prepare(const double *hyper, uint64_t t, double *p)
 /* hyper: learning_rate, beta_1, beta_2, epsilon. p[0]: the rate with both bias corrections. */
 static inline void fm_adam_prepare(const double *hyper, uint64_t t, double *p)
 {
-    double power_1, power_2;
-    fm_powers(hyper[1], hyper[2], t, &power_1, &power_2);
-    p[0] = hyper[0] * sqrt(1 - power_2) / (1 - power_1);
+    p[0] = hyper[0] * sqrt(fm_rest_of_power(hyper[2], t)) / fm_rest_of_power(hyper[1], t);
     p[1] = hyper[1];
     p[2] = hyper[2];
     p[3] = hyper[3];

@@ -31,6 +31,8 @@ static inline vf_t vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf_t v) { _mm256_storeu_ps(p, v); }
 static inline vf_t vf_load_first(const float *p, vf_mask m) { return _mm256_maskload_ps(p, _mm256_castps_si256(m)); }
 static inline void vf_store_first(float *p, vf_mask m, vf_t v) { _mm256_maskstore_ps(p, _mm256_castps_si256(m), v); }
+static inline vf_t vf_load1(const float *p) { return _mm256_zextps128_ps256(_mm_load_ss(p)); }
+static inline void vf_store1(float *p, vf_t v) { _mm_store_ss(p, _mm256_castps256_ps128(v)); }
 static inline vf_t vf_set1(float x) { return _mm256_set1_ps(x); }
 static inline vf_t vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf_t vf_add(vf_t a, vf_t b) { return _mm256_add_ps(a, b); }
@@ -117,6 +119,8 @@ static inline vd_t vd_load(const double *p) { return _mm256_loadu_pd(p); }
 static inline void vd_store(double *p, vd_t v) { _mm256_storeu_pd(p, v); }
 static inline vd_t vd_load_first(const double *p, vd_mask m) { return _mm256_maskload_pd(p, _mm256_castpd_si256(m)); }
 static inline void vd_store_first(double *p, vd_mask m, vd_t v) { _mm256_maskstore_pd(p, _mm256_castpd_si256(m), v); }
+static inline vd_t vd_load1(const double *p) { return _mm256_zextpd128_pd256(_mm_load_sd(p)); }
+static inline void vd_store1(double *p, vd_t v) { _mm_store_sd(p, _mm256_castpd256_pd128(v)); }
 static inline vd_t vd_set1(double x) { return _mm256_set1_pd(x); }
 static inline vd_t vd_zero(void) { return _mm256_setzero_pd(); }
 static inline vd_t vd_add(vd_t a, vd_t b) { return _mm256_add_pd(a, b); }

@@ -48,6 +48,8 @@ static inline vf_t vf_load(const float *p) { return _mm512_loadu_ps(p); }
 static inline void vf_store(float *p, vf_t v) { _mm512_storeu_ps(p, v); }
 static inline vf_t vf_load_first(const float *p, vf_mask m) { return _mm512_maskz_loadu_ps(m, p); }
 static inline void vf_store_first(float *p, vf_mask m, vf_t v) { _mm512_mask_storeu_ps(p, m, v); }
+static inline vf_t vf_load1(const float *p) { return _mm512_zextps128_ps512(_mm_load_ss(p)); }
+static inline void vf_store1(float *p, vf_t v) { _mm_store_ss(p, _mm512_castps512_ps128(v)); }
 static inline vf_t vf_set1(float x) { return _mm512_set1_ps(x); }
 static inline vf_t vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf_t vf_add(vf_t a, vf_t b) { return _mm512_add_ps(a, b); }
@@ -132,6 +134,8 @@ static inline vd_t vd_load(const double *p) { return _mm512_loadu_pd(p); }
 static inline void vd_store(double *p, vd_t v) { _mm512_storeu_pd(p, v); }
 static inline vd_t vd_load_first(const double *p, vd_mask m) { return _mm512_maskz_loadu_pd(m, p); }
 static inline void vd_store_first(double *p, vd_mask m, vd_t v) { _mm512_mask_storeu_pd(p, m, v); }
+static inline vd_t vd_load1(const double *p) { return _mm512_zextpd128_pd512(_mm_load_sd(p)); }
+static inline void vd_store1(double *p, vd_t v) { _mm_store_sd(p, _mm512_castpd512_pd128(v)); }
 static inline vd_t vd_set1(double x) { return _mm512_set1_pd(x); }
 static inline vd_t vd_zero(void) { return _mm512_setzero_pd(); }
 static inline vd_t vd_add(vd_t a, vd_t b) { return _mm512_add_pd(a, b); }

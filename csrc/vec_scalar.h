@@ -30,6 +30,8 @@ static inline void vf_store_first(float *p, vf_mask m, vf_t v)
     if (m)
         *p = v;
 }
+static inline vf_t vf_load1(const float *p) { return *p; }
+static inline void vf_store1(float *p, vf_t v) { *p = v; }
 static inline vf_t vf_set1(float x) { return x; }
 static inline vf_t vf_zero(void) { return 0.0f; }
 static inline vf_t vf_add(vf_t a, vf_t b) { return a + b; }
@@ -95,6 +97,8 @@ static inline void vd_store_first(double *p, vd_mask m, vd_t v)
     if (m)
         *p = v;
 }
+static inline vd_t vd_load1(const double *p) { return *p; }
+static inline void vd_store1(double *p, vd_t v) { *p = v; }
 static inline vd_t vd_set1(double x) { return x; }
 static inline vd_t vd_zero(void) { return 0.0; }
 static inline vd_t vd_add(vd_t a, vd_t b) { return a + b; }

@@ -310,6 +310,17 @@ static inline V(t) K(vlog)(V(t) x)
     return K(vlog_limits)(x, K(vlog_sum)(V(ishr)(i, MANTISSA_BITS), offset, f, V(zero)()));
 }
 
+/* log(x) as above where sqrt(1/2) <= x <= sqrt(2), which makes k 0; of NaN, NaN. */
+static inline V(t) K(vlog_near_1)(V(t) x)
+{
+    const V(t) f = V(sub)(x, V(set1)((REAL)1));
+    const V(t) s = V(div)(f, V(add)(f, V(set1)((REAL)2)));
+    const V(t) h = V(mul)(V(mul)(f, f), V(set1)((REAL)0.5));
+    const V(t) z = V(mul)(s, s);
+    const V(t) q = K(vpolynomial)(K(vlog_table), LOG_TERMS, z);
+    return V(add)(f, V(sub)(V(mul)(s, V(fma)(z, q, h)), h));
+}
+
 /* 1 + x = 2^k (1 + f), then as log. k is that of the rounded sum; f = (2^-k - 1) + 2^-k x, which is x itself for k = 0.
  * The rounding of f matters only for k = 1 and f < -1/4, where 1 / (1 + f), the weight of its error, is 4/3 to
  * sqrt(2); 11/8 is near enough. Near 0, x itself.

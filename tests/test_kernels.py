@@ -102,6 +102,7 @@ class Out:
 
     array: np.ndarray
     ld: int | None = None
+    room: int = 0  # elements behind it that may be overwritten
 
     guard = 0xA5  # no NaN, so that none can hide in it
 
@@ -109,8 +110,8 @@ class Out:
         return f"-> {self.array.dtype}{list(self.array.shape)}"
 
 
-def empty(dtype: np.dtype, *shape: int, ld: int | None = None) -> Out:
-    return Out(np.full(shape, np.nan, dtype), ld)
+def empty(dtype: np.dtype, *shape: int, ld: int | None = None, room: int = 0) -> Out:
+    return Out(np.full(shape, np.nan, dtype), ld, room)
 
 
 @dataclass(eq=False)
@@ -134,11 +135,12 @@ class Block:
         n_rows, width = array.shape if array.ndim == 2 else (1, len(array))
         ld, itemsize = argument.ld or width, array.itemsize
         n_bytes = ((n_rows - 1) * ld + width) * itemsize if array.size else 0
-        start = len(page) - n_bytes if place == "end" else place * itemsize
+        self._room = argument.room * itemsize if isinstance(argument, Out) else 0
+        start = len(page) - n_bytes - self._room if place == "end" else place * itemsize
         assert start >= 0
-        assert start + n_bytes <= len(page)
+        assert start + n_bytes + self._room <= len(page)
         first = max(0, start - self.GUARD_BYTES)
-        self._region = page[first : start + n_bytes + self.GUARD_BYTES]
+        self._region = page[first : start + n_bytes + self._room + self.GUARD_BYTES]
         self._span = slice(start - first, start - first + n_bytes)
         self._like, self._strides = array, (ld * itemsize, itemsize)[-array.ndim :]
         self._region[:] = argument.guard
@@ -157,6 +159,8 @@ class Block:
         after = self._region.copy()
         if self.writable:
             self._view(after)[...] = self._view(self._before)
+            room = slice(self._span.stop, self._span.stop + self._room)
+            after[room] = self._before[room]
         changed = np.flatnonzero(after != self._before) - self._span.start
         name = "output" if self.writable else "input"
         assert not len(changed), f"changed byte {changed[0]} from the start of {name} {self._like.shape}"
@@ -523,7 +527,8 @@ def row_forward(draw: Draw) -> Iterator[Problem]:
             bias += np.where(x @ w + bias < 0, -0.1, 0.1).astype(draw.dtype)  # off the jump
         block = () if name is None else draw.block(ACTIVATIONS[name])
         code = -1 if name is None else c.ACTIVATION_CODES[name]
-        outputs = empty(draw.dtype, n) if with_z else None, empty(draw.dtype, n)
+        room = 0 if n == 1 else draw.widest - n
+        outputs = empty(draw.dtype, n, room=room) if with_z else None, empty(draw.dtype, n, room=room)
         yield Problem(
             attrgetter("table.row_forward"),
             (n, k, In(x), In(w), In(bias), code, ffi.new("double[4]", block), *outputs),
@@ -555,7 +560,7 @@ def row_delta(draw: Draw) -> Iterator[Problem]:
         )
         yield Problem(
             attrgetter("table.row_delta"),
-            (*arguments, In(v), empty(draw.dtype, k)),
+            (*arguments, In(v), empty(draw.dtype, k, room=0 if k == 1 else draw.widest - k)),
             partial(expected, delta, w, name, block, v),
         )
 
@@ -828,7 +833,8 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
             (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n, 0)
         (a,) = run(lambda isa: kernel.value, n, In(z.ravel()), empty(dtype, n), None, None)
         code, block = c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
-        got = run("row_forward", n, k, In(x), In(w), In(bias), code, block, empty(dtype, n), empty(dtype, n))
+        outputs = [empty(dtype, n, room=0 if n == 1 else table.width - n) for _ in range(2)]
+        got = run("row_forward", n, k, In(x), In(w), In(bias), code, block, *outputs)
         assert same_bits(got[0], z.ravel())
         assert same_bits(got[1], a)
         (dw,) = run("outer", 1, k, n, In(x), k, In(delta), n, empty(dtype, k, n), None, 0)
@@ -846,7 +852,7 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
             (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k, 0)
         (expected,) = run(lambda isa: kernel.derivative, k, In(v), Out(sums.ravel()), None, None)
         arguments = n, k, In(delta), In(w), In(w.T.copy()), k, c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
-        (got,) = run("row_delta", *arguments, In(v), empty(dtype, k))
+        (got,) = run("row_delta", *arguments, In(v), empty(dtype, k, room=0 if k == 1 else table.width - k))
         assert same_bits(got, expected)
 
 
