@@ -239,13 +239,23 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 #undef FM_ALL_ENTRIES
 #undef FM_ROW_ENTRIES
 
+FM_INLINE int64_t K(divide_up)(int64_t n, const int64_t d) { return (n + d - 1) / d; }
+
+/* Blocks of `rows` rows in a panel of so many vectors. Divisors that the compiler knows: a division takes as long as a
+ * small tile. */
+static int64_t K(blocks)(int64_t rows, int64_t vectors)
+{
+    return vectors == 1   ? K(divide_up)(rows, FM_ROWS_OF_1)
+           : vectors == 2 ? K(divide_up)(rows, FM_ROWS_OF_2)
+                          : K(divide_up)(rows, FM_ROWS_OF_3);
+}
+
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
  * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. far: the first
  * panel fetches rows of A ahead. */
 static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
 {
-    static const int64_t heights[] = {0, FM_ROWS_OF_1, FM_ROWS_OF_2, FM_ROWS_OF_3};
     if (m <= 0 || n <= 0)
         return;
     const int sums = t->sum != NULL;
@@ -258,22 +268,23 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
      * the last steps. */
     const int64_t beyond = vectors * V(width) - n, masked = t->ldb >= beyond ? beyond > 0 : beyond;
     if (vectors <= widest &&
-        (all == 1 || all <= heights[vectors])) { /* the divisions below take longer than a small tile */
+        (all == 1 || K(blocks)(all, vectors) == 1)) { /* the divisions below take longer than a small tile */
         t->last = V(first)(n - (vectors - 1) * V(width));
         t->unmasked = t->depth > masked ? t->depth - masked : 0;
         (all == 1 ? rows[vectors] : first[all][vectors])(t);
         return;
     }
-    const int64_t panels = (vectors + widest - 1) / widest, wide = vectors / panels, wider = vectors % panels;
+    const int64_t panels = all == 1 ? K(divide_up)(vectors, FM_ROW_VECTORS) : K(divide_up)(vectors, FM_TILE_VECTORS);
+    const int64_t wide = panels == 1 ? vectors : vectors / panels, wider = vectors - wide * panels;
     const REAL *a = t->a;
     REAL *c = t->c;
     int64_t blocks = 1, high = all, higher = 0, divided_for = 0;
     for (int64_t p = 0, column = 0; p < panels; p++) {
         const int64_t w = wide + (p < wider), columns = w * V(width);
         if (all > 1 && w != divided_for) {
-            blocks = (all + heights[w] - 1) / heights[w];
-            high = all / blocks;
-            higher = all % blocks;
+            blocks = K(blocks)(all, w);
+            high = blocks == 1 ? all : all / blocks;
+            higher = all - high * blocks;
             divided_for = w;
         }
         t->last = V(first)(n - column - columns + V(width));
