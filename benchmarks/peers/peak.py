@@ -79,8 +79,9 @@ class Library:
             name = {"float32": "float", "float64": "double"}[dtype]
             ffi = cffi.FFI()
             ffi.cdef("double fma_loop(long long n, double a, double b);")
-            source = SOURCE.format(dtype=name, width=self.width, more=more)
-            library = ffi.dlopen(compile_library(source))
+            with tempfile.TemporaryDirectory(prefix="fma-peak-", ignore_cleanup_errors=True) as folder:
+                source = SOURCE.format(dtype=name, width=self.width, more=more)
+                library = ffi.dlopen(compile_library(source, Path(folder)))
             # The library is kept with its function, which does not keep it loaded.
             self.loops[dtype] = library.fma_loop, 2 * chains * self.width * 8 // int(dtype[-2:]), library
         return self.loops[dtype]
@@ -103,9 +104,8 @@ class Library:
         return run, lambda: run(1) and None
 
 
-def compile_library(source):
+def compile_library(source, folder):
     """Return the path of a shared library made from C; OSError or CalledProcessError where there is no compiler."""
-    folder = Path(tempfile.mkdtemp(prefix="fma-peak-"))
     (folder / "peak.c").write_text(source)
     compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[:1]
     options = ["-O2", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-Wno-psabi"]
