@@ -148,7 +148,7 @@ FM_ACTIVATIONS(FM_ENTRY)
 static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 #undef FM_ENTRY
 
-typedef void K(rule)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f);
+typedef void K(rule)(V(t) * w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f);
 
 /* s[l] += x[l]^2 for 16 virtual lanes. */
 FM_INLINE void K(add_squares)(const vd_t *x, vd_t *s)
@@ -187,7 +187,7 @@ FM_INLINE void K(update_vector)(const int masked, V(mask) in, REAL *w, const REA
         m_i = masked ? V(load_first)(m, in) : V(load)(m);
     if (moments > 1)
         v_i = masked ? V(load_first)(v, in) : V(load)(v);
-    rule(&weight, V(fma)(l2, weight, gradient), &m_i, &v_i, f);
+    rule(&weight, gradient, l2, &m_i, &v_i, f);
     if (masked) {
         V(store_first)(w, in, weight);
         if (moments > 0)

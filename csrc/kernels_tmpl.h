@@ -18,7 +18,7 @@
 #define FM_EPSILON FLT_EPSILON
 #define FM_SMALLEST_NORMAL FLT_MIN
 #define FM_EXPONENT_BITS 0x7f800000
-#define FM_UPPER_EXPONENT_BITS 0x60000000
+#define FM_UPPER_EXPONENT_BITS 0x60000000 /* set in numbers whose squares are normal, and only there */
 #else
 #define REAL double
 #define V(op) FM_PASTE2(vd_, op)

@@ -212,10 +212,15 @@ static int64_t input_stride(const fm_rows *x)
     return x->ldx * (int64_t)(x->x_dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double));
 }
 
+static int is_in_place(const fm_context *c, const fm_block *b)
+{
+    return !b->index && !b->x->indptr && b->x->x_dtype == c->net->dtype;
+}
+
 void fm_block_place(const fm_context *c, fm_block *b)
 {
     const fm_rows *x = b->x;
-    const int in_place = !b->index && x->x_dtype == c->net->dtype;
+    const int in_place = is_in_place(c, b);
     if (x->indptr)
         return;
     b->dense = in_place ? (const char *)x->x + b->first * input_stride(x) : at(c, b, c->gathered, c->gathered_ld);
@@ -245,7 +250,7 @@ void fm_block_input(const fm_context *c, fm_block *b)
 static int is_far(const fm_context *c, const fm_block *b)
 {
     enum { LEAST = 1024 };
-    return b->dense && b->dense != at(c, b, c->gathered, c->gathered_ld) && b->ld * c->real >= LEAST;
+    return is_in_place(c, b) && b->x->ldx * c->real >= LEAST;
 }
 
 /* Offset of a block's rows in CSR's indptr: rows that are not indexed start at `first`. */

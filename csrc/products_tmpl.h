@@ -43,16 +43,17 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
- * more, which adds up the rows of B. ahead: NULL, or what is fetched beside, as many elements a step as A has rows. */
+ * more, which adds up the rows of B. ahead: 0, or the address of what is fetched beside, as many elements a step as A has
+ * rows. */
 FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int masked,
-                            int64_t n, const K(tile) * t, const REAL **a, const REAL **b, const REAL *ahead,
+                            int64_t n, const K(tile) * t, const REAL **a, const REAL **b, uintptr_t ahead,
                             V(t) (*acc)[FM_ROW_VECTORS])
 {
     const int64_t lda = t->lda, ldb = t->ldb;
     const V(mask) last = t->last;
     for (int64_t k = 0; k < n; k++) {
         if (ahead)
-            FM_FETCH(ahead + k * rows);
+            FM_FETCH((const void *)(ahead + (uintptr_t)(k * rows) * sizeof(REAL)));
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
@@ -119,9 +120,9 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
         for (int i = 0; i < rows + sums; i++)
             acc[i][j] = init;
     }
-    const REAL *ahead = far ? t->a + rows * lda : NULL;
+    const uintptr_t ahead = far ? (uintptr_t)t->a + (uintptr_t)(rows * lda) * sizeof(REAL) : 0;
     K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, ahead, acc);
-    K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, NULL, acc);
+    K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, 0, acc);
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {

@@ -1,19 +1,18 @@
 /* Solvers: element-wise update rules on the flat parameter vector; the list of them at the foot.
  *
  * prepare(hyper, t, p): the scalar factors of step t (counted from 1), in double, from the hyperparameters in the order
- * of the Python registry. factors(p, scale, f): vectors of what the step needs of them. step(w, g, m, v, f): one vector
- * of parameters, gradients and moments; g times scale is the gradient of the mean.
+ * of the Python registry. factors(p, scale, f): vectors of what the step needs of them. step(w, g, l2, m, v, f): one
+ * vector of parameters, gradients and moments; g + l2 w, times scale, is the gradient of the mean.
  *
- * Moments below the smallest normal number count as 0, and so do gradients whose squares would be: denormal numbers,
- * which the weights of an input that is always 0 come to, more than double the cost of an update. */
+ * Numbers too small to matter count as 0, because denormal ones, which the weights of an input that is always 0 would come
+ * to, more than double the cost of an update: moments below the smallest normal number, in the step after they came to
+ * that; in SGD the L2 term of weights below its square root; in Adam gradients below 32 times that root, because they are
+ * squared. */
 
 #ifdef FM_REAL_BITS
 
-/* x * y, and 0 where y is denormal. */
-static inline V(t) K(mul_normal)(V(t) x, V(t) y)
-{
-    return V(keep)(V(any)(y, V(iset1)(FM_EXPONENT_BITS)), V(mul)(x, y));
-}
+/* x, and 0 where y is denormal. */
+static inline V(t) K(where_normal)(V(t) y, V(t) x) { return V(keep)(V(any)(y, V(iset1)(FM_EXPONENT_BITS)), x); }
 
 /* velocity = momentum * velocity - rate * g; w += velocity, or with Nesterov's momentum
  * w += momentum * velocity - rate * g (Sutskever et al. 2013, eq. 3 and 4, as scikit-learn writes it). */
@@ -23,18 +22,19 @@ static inline void K(sgd_factors)(const double *p, double scale, V(t) * f)
     f[1] = V(set1)((REAL)p[1]);
     f[2] = V(set1)((REAL)p[2]);
 }
-static inline void K(sgd_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f)
+static inline void K(sgd_step)(V(t) * w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f)
 {
     (void)v;
-    const V(t) gain = V(mul)(f[0], g);
-    *m = V(add)(K(mul_normal)(f[1], *m), gain);
+    const V(mask) decays = V(any)(*w, V(iset1)(FM_UPPER_EXPONENT_BITS));
+    const V(t) gain = V(mul)(f[0], V(select)(decays, V(fma)(l2, *w, g), g));
+    *m = V(add)(K(where_normal)(*m, V(mul)(f[1], *m)), gain);
     *w = V(add)(*w, V(select)(V(eq)(f[2], V(zero)()), *m, V(fma)(f[1], *m, gain)));
 }
 
 /* -1 / b for b > 0, by multiplications, because a processor's divider takes longer, and in float32 is busy with the square
  * root: -y with y from the bits of b, which is off by a twentieth, then steps that raise the error e = 1 - b y to its third
- * or second power: y + y (e + e^2), or y + y e. It ends within 2 ulp for b from the smallest normal number to half the
- * largest; where b is infinite the result is -0, where it is NaN, NaN. */
+ * or second power: y + y (e + e^2), or y + y e. It ends within 2 ulp for b from the smallest normal number up to half its
+ * reciprocal; where b is infinite the result is -0, where it is NaN, NaN. */
 static inline V(t) K(negative_reciprocal)(V(t) b)
 {
 #if FM_REAL_BITS == 32
@@ -53,24 +53,28 @@ static inline V(t) K(negative_reciprocal)(V(t) b)
     return V(fma)(y, V(fma)(b, y, one), y);
 }
 
-/* m = b1 m + (1 - b1) g; v = b2 v + h^2 with h = sqrt(1 - b2) g; w -= step m / (sqrt(v) + epsilon) (Kingma and Ba 2014,
- * the efficient order at the end of section 2). Where h is smaller than the square root of the smallest normal number,
- * which is where the two upper bits of its exponent are clear, g counts as 0. An epsilon below the smallest normal number,
- * whose reciprocal may overflow, counts as that number. */
+/* m = b1 m + (1 - b1) g; v = b2 v + (sqrt(1 - b2) g)^2; w -= step m / (sqrt(v) + epsilon) (Kingma and Ba 2014, the
+ * efficient order at the end of section 2). Of g / 32 the two upper bits of the exponent tell whether g counts. An epsilon
+ * below the smallest normal number, whose reciprocal may overflow, counts as that number; of one whose reciprocal may be
+ * denormal, beside which sqrt(v) does not count, a part goes into the step. */
 static inline void K(adam_factors)(const double *p, double scale, V(t) * f)
 {
-    for (int i = 0; i < 3; i++)
-        f[i] = V(set1)((REAL)p[i]);
-    f[3] = V(set1)(0 < p[3] && p[3] < FM_SMALLEST_NORMAL ? FM_SMALLEST_NORMAL : (REAL)p[3]);
-    f[4] = V(set1)((REAL)((1 - p[1]) / sqrt(1 - p[2])));
-    f[5] = V(set1)((REAL)(sqrt(1 - p[2]) * scale));
+    const double least = FM_SMALLEST_NORMAL, most = 0.5 / least, epsilon = p[3];
+    f[0] = V(set1)((REAL)(epsilon > most ? p[0] * (most / epsilon) : p[0]));
+    f[1] = V(set1)((REAL)p[1]);
+    f[2] = V(set1)((REAL)p[2]);
+    f[3] = V(set1)((REAL)(epsilon > most ? most : epsilon > 0 && epsilon < least ? least : epsilon));
+    f[4] = V(set1)((REAL)(32 * (1 - p[1])));
+    f[5] = V(set1)((REAL)(32 * sqrt(1 - p[2])));
+    f[6] = V(set1)((REAL)(scale / 32));
 }
-static inline void K(adam_step)(V(t) * w, V(t) g, V(t) * m, V(t) * v, const V(t) * f)
+static inline void K(adam_step)(V(t) * w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f)
 {
-    V(t) h = V(mul)(f[5], g);
-    h = V(keep)(V(any)(h, V(iset1)(FM_UPPER_EXPONENT_BITS)), h);
-    *m = V(fma)(f[4], h, K(mul_normal)(f[1], *m));
-    *v = V(fma)(h, h, K(mul_normal)(f[2], *v));
+    g = V(mul)(f[6], V(fma)(l2, *w, g));
+    g = V(keep)(V(any)(g, V(iset1)(FM_UPPER_EXPONENT_BITS)), g);
+    const V(t) h = V(mul)(f[5], g);
+    *m = V(fma)(f[4], g, K(where_normal)(*m, V(mul)(f[1], *m)));
+    *v = V(fma)(h, h, K(where_normal)(*v, V(mul)(f[2], *v)));
     *w = V(fma)(V(mul)(f[0], *m), K(negative_reciprocal)(V(add)(V(sqrt)(*v), f[3])), *w);
 }
 

@@ -689,6 +689,10 @@ def loss(form: tuple[str, bool, bool], draw: Draw) -> Iterator[Problem]:
         m, n = next(sizes)
         rows = draw_rows(draw, form, m, max(n, 2) if form[1] else n, kind, weighted=weighted, indexed=indexed)
         yield replace(rows, wants_delta=wants_delta, gap=gap).problem()
+    for kind, weighted, wants_delta in itertools.product(("hard", "codes"), (False, True), (False, True)):
+        rows = draw_rows(draw, form, 1, 2 if form[1] else 1, kind, weighted=weighted, indexed=True)
+        for index in range(len(rows.y)):
+            yield replace(rows, wants_delta=wants_delta, index=np.array([index], np.int32)).problem()
 
 
 def draw_hyper(draw: Draw, name: str, switch: bool) -> dict[str, float | bool]:
@@ -1147,14 +1151,80 @@ def test_products_of_unusual_numbers(isa, dtype, memory):
         check("dot", (30, k, In(a), k, In(x), In(bias), empty(dtype, 30)), a, x[:, np.newaxis], bias)
 
 
-def adam_step(isa, dtype, epsilon, w, m, v):
-    """Take a step in place with gradients of 0, the rate 1 and moments that stay as they are, to rounding."""
-    beta = np.nextafter(1, 0)
-    factors = ffi.new("double[]", [1, beta, beta, epsilon] + [0] * 4)
-    g = np.zeros_like(w)  # by name: a pointer keeps nothing alive
+def take_step(solver, isa, dtype, factors, w, g, m, v, *, alpha=0.0, scale=1.0):
+    """Take a step in place; `factors` as the solver prepares them in C."""
+    factors = ffi.new("double[]", [*factors] + [0] * (8 - len(factors)))
     pointers = [ffi.cast("void *", ffi.from_buffer(x, require_writable=True)) for x in (w, g, m, v)]
-    update = kernels_of(isa, dtype).table.update[list(SOLVERS).index("adam")]
-    update(len(w), len(w), *pointers, 0.0, 1.0, factors, ffi.NULL)
+    update = kernels_of(isa, dtype).table.update[list(SOLVERS).index(solver)]
+    update(len(w), len(w), *pointers, alpha, scale, factors, ffi.NULL)
+
+
+def adam_step(isa, dtype, epsilon, w, m, v):
+    """Take a step with gradients of 0, the rate 1 and moments that stay as they are, to rounding."""
+    beta = np.nextafter(1, 0)
+    g = np.zeros_like(w)  # by name: a pointer keeps nothing alive
+    take_step("adam", isa, dtype, (1, beta, beta, epsilon), w, g, m, v)
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("beta_2", [0.0, 0.999, 1 - 1e-7, np.nextafter(1, 0)])
+def test_gradients_whose_squares_are_denormal_count_as_zero_in_adam(isa, dtype, beta_2):
+    limits = np.finfo(dtype)
+    least = 32 * np.sqrt(np.float64(limits.tiny))
+    ratios = np.array([0, 1e-10, 0.5, 0.999, 1, 1.001, 2, 1e10] * 5)
+    for scale in (1.0, float(np.sqrt(limits.tiny)), float(1 / np.sqrt(limits.tiny)), float(8 * limits.tiny)):
+        g = (np.resize([1, -1], len(ratios)) * (ratios * (least / scale))).astype(dtype)
+        w, m, v = (np.zeros_like(g) for _ in range(3))
+        take_step("adam", isa, dtype, (1, 0.9, beta_2, 1e-8), w, g, m, v, scale=scale)
+        expected = np.where(ratios < 1, 0, 0.1 * scale * g.astype(np.float64))
+        np.testing.assert_allclose(m, expected, rtol=8 * limits.eps, atol=0)
+        np.testing.assert_array_equal(v[ratios < 1], 0)
+        np.testing.assert_array_equal(w != 0, ratios >= 1)
+
+
+@every_isa
+@every_dtype
+def test_a_large_epsilon_of_adam_divides_as_any_other(isa, dtype):
+    largest = float(np.finfo(dtype).max)
+    for epsilon in (1e20, largest / 8, largest / 4, largest / 2, 0.8 * largest, largest):
+        w, g, m, v = (np.full(19, x, dtype) for x in (0, 0, 3, 5))
+        take_step("adam", isa, dtype, (epsilon / 100, 0.5, 0.5, epsilon), w, g, m, v)
+        np.testing.assert_allclose(w, -0.015, rtol=8 * np.finfo(dtype).eps)
+    w, g, m, v = (np.full(19, x, dtype) for x in (7, 0, 3, np.inf))
+    take_step("adam", isa, dtype, (1, 0.5, 0.5, largest), w, g, m, v)
+    np.testing.assert_array_equal(w, 7)
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("nesterov", [0, 1])
+def test_weights_without_gradients_do_not_decay_into_denormal_numbers(isa, dtype, nesterov):
+    limits = np.finfo(dtype)
+    w = np.linspace(-1, 1, 41).astype(dtype)
+    before, g, m, v = w.copy(), np.zeros_like(w), np.zeros_like(w), np.zeros_like(w)
+    for _ in range(4000):
+        take_step("sgd", isa, dtype, (0.1, 0.5, nesterov), w, g, m, v, alpha=1.0)
+    assert (abs(w) <= np.sqrt(limits.tiny)).all()
+    assert (abs(w[before != 0]) >= limits.tiny).all()
+    assert w[before == 0] == 0
+
+
+@every_isa
+def test_the_powers_of_beta_at_all_times(isa):
+    entry = SOLVERS["adam"]
+    for t in (1, 2, 3, 10, 127, 128, 255, 256, 300, 657, 1000, 8191, 8192, 30_000, 65_536, 100_003, 2**40, 2**62 + 1):
+        for betas in ((0.9, 0.999), (0.0, 0.5), (0.99, 0.9999)):
+            hyper = dict(zip(entry.hyperparameters, (0.01, *betas, 1e-8), strict=True))
+            spec = make_spec([1, 1], "identity", "identity", "squared_error", "float64")
+            data = Data(np.ones((1, 1)), np.ones((1, 1)))
+            state = SolverState("adam", dict(hyper), t - 1, [np.zeros(2), np.zeros(2)])
+            params, expected, moments = np.zeros(2), np.zeros(2), [np.zeros(2), np.zeros(2)]
+            with chosen(kernels_of(isa, np.dtype("float64"))):
+                c.CTrainer(spec, params, data, Plan(state, 1)).run(1)
+            entry.update(expected, -np.ones(2), moments, t, **hyper)
+            # The power is rounded as often as it is multiplied: at most about eps / (1 - beta) come of that.
+            np.testing.assert_allclose(params, expected, rtol=1e-12 if betas[1] > 0.999 else 1e-13)
 
 
 @every_isa
