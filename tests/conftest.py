@@ -6,6 +6,8 @@ Every activation, loss, solver and backend is taken from its registry, so that a
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +19,10 @@ from fastmlp.backends import BACKENDS, Data, get_backend
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 from fastmlp.spec import NetworkSpec, make_spec
+
+# Processes in the background are started with interrupts switched off, and tests send some to themselves.
+if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Pictures are drawn without a display.
 os.environ["MPLBACKEND"] = "Agg"

@@ -48,10 +48,6 @@ def isa(request):
 def _interrupts_are_heard():
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals are served in the main thread")
-    # The process may have been started with them switched off.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
 
 
 class Interrupt:
