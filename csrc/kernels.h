@@ -3,10 +3,10 @@
  *
  * Conventions. Matrices are row-major; ld is the distance from row to row, in elements. `real` is float or double,
  * after the table's type. No pointer needs an alignment; inputs and outputs do not overlap unless a line says so;
- * nothing outside the stated shapes is written unless a line says so, and nothing before a matrix's first element or behind its last one is
- * read (what lies between its rows may be, without effect). Sizes may be 0. "In order" is the arithmetic contract: the
- * order of operations of an element depends on the shapes named there and on nothing else, so that results have the
- * same bits in every table of a processor with FMA. */
+ * nothing outside the stated shapes is written, unless a line says so, and nothing before a matrix's first element or
+ * behind its last one is read (what lies between its rows may be, without effect). Sizes may be 0. "In order" is the
+ * arithmetic contract: the order of operations of an element depends on the shapes named there and on nothing else, so
+ * that results have the same bits in every table of a processor with FMA. */
 #ifndef FM_KERNELS_H
 #define FM_KERNELS_H
 

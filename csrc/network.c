@@ -212,6 +212,7 @@ static int64_t input_stride(const fm_rows *x)
     return x->ldx * (int64_t)(x->x_dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double));
 }
 
+/* Whether dense rows are used where the caller has them. */
 static int is_in_place(const fm_context *c, const fm_block *b)
 {
     return !b->index && !b->x->indptr && b->x->x_dtype == c->net->dtype;
@@ -220,9 +221,9 @@ static int is_in_place(const fm_context *c, const fm_block *b)
 void fm_block_place(const fm_context *c, fm_block *b)
 {
     const fm_rows *x = b->x;
-    const int in_place = is_in_place(c, b);
     if (x->indptr)
         return;
+    const int in_place = is_in_place(c, b);
     b->dense = in_place ? (const char *)x->x + b->first * input_stride(x) : at(c, b, c->gathered, c->gathered_ld);
     b->ld = in_place ? x->ldx : c->gathered_ld;
 }
@@ -232,7 +233,7 @@ void fm_block_input(const fm_context *c, fm_block *b)
     const fm_rows *x = b->x;
     const int converting = x->x_dtype != c->net->dtype;
     fm_block_place(c, b);
-    if (x->indptr || (!b->index && !converting))
+    if (x->indptr || is_in_place(c, b))
         return;
     const int64_t width = c->net->units[0], stride = input_stride(x);
     for (int64_t i = 0; i < b->rows; i++) {

@@ -265,21 +265,24 @@ static inline V(t) K(vexpm1)(V(t) x)
     return V(select)(V(lt)(V(abs)(x), V(set1)(TINY)), x, V(add)(y, y));
 }
 
-/* k ln2 + log(1 + f) + small for sqrt(1/2) <= 1 + f <= sqrt(2), exponent = the biased k, as an integer.
- *
- * With s = f / (2 + f) and h = f^2 / 2: log(1 + f) = f - h + s (h + s^2 Q(s^2)), for 2 atanh(s) = 2 s + s^3 Q(s^2); all
- * but f is small, and so are the rounding errors. What k ln2 + f loses is carried along. */
-static inline V(t) K(vlog_sum)(V(int) exponent, V(t) offset, V(t) f, V(t) small)
+/* log(1 + f) - f + small, for sqrt(1/2) <= 1 + f <= sqrt(2). With s = f / (2 + f) and h = f^2 / 2: log(1 + f) = f - h +
+ * s (h + s^2 Q(s^2)), for 2 atanh(s) = 2 s + s^3 Q(s^2); all but f is small, and so are the rounding errors. */
+static inline V(t) K(vlog_rest)(V(t) f, V(t) small)
 {
-    const V(t) k = V(sub)(V(real)(V(ior)(exponent, BITS(MAGIC_BITS))), offset);
     const V(t) s = V(div)(f, V(add)(f, V(set1)((REAL)2)));
     const V(t) h = V(mul)(V(mul)(f, f), V(set1)((REAL)0.5));
     const V(t) z = V(mul)(s, s);
     const V(t) q = K(vpolynomial)(K(vlog_table), LOG_TERMS, z);
+    return V(sub)(V(fma)(s, V(fma)(z, q, h), small), h);
+}
+
+/* k ln2 + log(1 + f) + small, exponent = the biased k, as an integer. What k ln2 + f loses is carried along. */
+static inline V(t) K(vlog_sum)(V(int) exponent, V(t) offset, V(t) f, V(t) small)
+{
+    const V(t) k = V(sub)(V(real)(V(ior)(exponent, BITS(MAGIC_BITS))), offset);
     const V(t) high = V(fma)(k, V(set1)(LN2_HIGH), f);
     const V(t) low = V(sub)(f, V(fma)(k, V(set1)(-LN2_HIGH), high));
-    const V(t) rest = V(fma)(s, V(fma)(z, q, h), V(fma)(k, V(set1)(LN2_LOW), V(add)(low, small)));
-    return V(add)(high, V(sub)(rest, h));
+    return V(add)(high, K(vlog_rest)(f, V(fma)(k, V(set1)(LN2_LOW), V(add)(low, small))));
 }
 
 /* y, where 0 < x < infinity; else log(x). */
@@ -314,11 +317,7 @@ static inline V(t) K(vlog)(V(t) x)
 static inline V(t) K(vlog_near_1)(V(t) x)
 {
     const V(t) f = V(sub)(x, V(set1)((REAL)1));
-    const V(t) s = V(div)(f, V(add)(f, V(set1)((REAL)2)));
-    const V(t) h = V(mul)(V(mul)(f, f), V(set1)((REAL)0.5));
-    const V(t) z = V(mul)(s, s);
-    const V(t) q = K(vpolynomial)(K(vlog_table), LOG_TERMS, z);
-    return V(add)(f, V(sub)(V(mul)(s, V(fma)(z, q, h)), h));
+    return V(add)(f, K(vlog_rest)(f, V(zero)()));
 }
 
 /* 1 + x = 2^k (1 + f), then as log. k is that of the rounded sum; f = (2^-k - 1) + 2^-k x, which is x itself for k = 0.
