@@ -7,6 +7,8 @@
 
 #ifdef FM_REAL_BITS
 
+typedef V(t) K(unary)(V(t) x, const V(t) * p);
+
 static inline V(t) K(identity_value)(V(t) z, const V(t) * p)
 {
     (void)p;
@@ -201,5 +203,19 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
 
 #define FM_ENTRY(name, needs, draws, n_params) FM_ACTIVATION_##name,
 enum { FM_ACTIVATIONS(FM_ENTRY) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
+#undef FM_ENTRY
+
+/* Of those without parameters, the parts so short that a product ends with them, on the numbers that it still has in
+ * registers. */
+#define FM_ENDINGS(X)       \
+    X(identity, value)      \
+    X(relu, value)          \
+    X(identity, derivative) \
+    X(logistic, derivative) \
+    X(tanh, derivative)     \
+    X(relu, derivative)
+
+#define FM_ENTRY(name, part) FM_END_##name##_##part,
+enum { FM_END_PLAIN, FM_ENDINGS(FM_ENTRY) };
 #undef FM_ENTRY
 #endif

@@ -1,8 +1,6 @@
 /* Element-wise kernels on flat arrays: activations, updates, sums, and the elementary functions for tests.
  * Part of kernels_tmpl.h. */
 
-typedef V(t) K(unary)(V(t) x, const V(t) * p);
-
 /* out[i] = f(x[i]); with a literal f the call is inlined. */
 FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params, K(unary) * f)
 {

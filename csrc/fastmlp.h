@@ -124,6 +124,8 @@ const char *fm_activation_name(int index);
 int fm_activation_needs(int index);
 int fm_activation_n_params(int index);
 int fm_activation_draws(int index);
+/* What makes a product (see fm_kernels) end with the activation's value, or its derivative; 0 where there is none. */
+int fm_ending(int activation, int derivative);
 const char *fm_loss_name(int index);
 const char *fm_solver_name(int index);
 int fm_solver_n_moments(int index);

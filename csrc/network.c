@@ -31,6 +31,17 @@ int fm_activation_draws(int index)
     return index >= 0 && index < FM_N_ACTIVATIONS ? drawing[index] : 0;
 }
 
+int fm_ending(int activation, int derivative_wanted)
+{
+    enum { value, derivative };
+#define FM_ENTRY(name, part)                                             \
+    if (activation == FM_ACTIVATION_##name && derivative_wanted == part) \
+        return FM_END_##name##_##part;
+    FM_ENDINGS(FM_ENTRY)
+#undef FM_ENTRY
+    return FM_END_PLAIN;
+}
+
 /* What the derivative of layer l's activation needs. */
 static int needs_of(const fm_network *net, int64_t l)
 {
@@ -131,6 +142,8 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
                 .intercepts = intercepts * c->real,
                 .activation = net->activations[l],
                 .needs = needs_of(net, l),
+                .value_ending = fm_ending(net->activations[l], 0),
+                .derivative_ending = fm_ending(net->activations[l], 1),
                 .kernel = kernel_of(c, l),
                 .activation_params = net->activation_params + l * FM_MAX_ACTIVATION_PARAMS,
             };
@@ -287,7 +300,8 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const int64_t m = b->rows, n = layer->fan_out;
     const int sparse = l == 0 && b->x->indptr, softmax = layer->activation == FM_ACTIVATION_softmax;
     const int far = l == 0 && is_far(c, b);
-    const int64_t strip = sparse || softmax ? m : strip_rows(c, m, ld);
+    const int ending = z == a && !sparse && n > 1 ? layer->value_ending : FM_END_PLAIN;
+    const int64_t strip = sparse || softmax || ending != FM_END_PLAIN ? m : strip_rows(c, m, ld);
     for (int64_t i = 0; i < m; i += strip) {
         const int64_t rows = m - i < strip ? m - i : strip, place = i * ld * c->real;
         const char *from = in ? in + i * ld_in * c->real : NULL;
@@ -299,8 +313,8 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
         else if (n == 1)
             k->dot(rows, layer->fan_in, from, ld_in, w, bias, z + place);
         else
-            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, far);
-        if (!softmax)
+            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, far, ending, NULL);
+        if (!softmax && ending == FM_END_PLAIN)
             layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params, strip_draw(draw, i, &own));
     }
     if (softmax && a)
@@ -354,6 +368,7 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
     const char *v = at(c, b, needed(below), below->ld);
     char *out = at(c, b, below->delta, below->ld);
     const int64_t strip = strip_rows(c, b->rows, below->ld), n = layer->fan_out;
+    const int ending = layer->fan_in > 1 ? below->derivative_ending : FM_END_PLAIN;
     if (draw) {
         draw->layer = l - 1;
         draw->ld = below->ld;
@@ -365,12 +380,14 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
         if (layer->fan_in == 1)
             k->dot(rows, n, delta, layer->ld, w, NULL, out + place);
         else if (n == 1)
-            k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out + place, below->ld, 0);
+            k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out + place, below->ld, 0, ending,
+                       v + place);
         else
             k->product(rows, layer->fan_in, n, delta, layer->ld, layer->transposed, layer->transposed_ld, NULL,
-                       out + place, below->ld, 0);
-        below->kernel->derivative(rows * below->ld, v + place, out + place, below->activation_params,
-                                  strip_draw(draw, i, &own));
+                       out + place, below->ld, 0, ending, v + place);
+        if (ending == FM_END_PLAIN)
+            below->kernel->derivative(rows * below->ld, v + place, out + place, below->activation_params,
+                                      strip_draw(draw, i, &own));
     }
 }
 

@@ -11,7 +11,7 @@
 typedef struct fm_layer {
     int64_t fan_in, fan_out, ld;
     int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */
-    int activation, needs;
+    int activation, needs, value_ending, derivative_ending;
     const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */

@@ -8,6 +8,8 @@
 typedef struct K(tile) {
     const REAL *a, *b, *bias;
     REAL *c, *sum; /* sum: where the column sums of B go, in tiles that form them */
+    const REAL *v; /* what the ending needs; rows ldc apart */
+    int ending;
     int64_t lda, ldb, ldc, depth;
     int64_t unmasked; /* steps of k at which the last vector of B may be read whole: what follows it is in B, too */
     V(mask) last;     /* lanes of the last vector */
@@ -23,6 +25,8 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .bias = bias,
                      .c = c,
                      .sum = NULL,
+                     .v = NULL,
+                     .ending = FM_END_PLAIN,
                      .lda = lda,
                      .ldb = ldb,
                      .ldc = ldc,
@@ -76,6 +80,40 @@ FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transpo
     }
 }
 
+/* The accumulators of a tile become f of themselves or, with multiply, are multiplied by f of what the ending needs. */
+FM_INLINE void K(end)(const int rows, const int vectors, const int multiply, K(unary) * f, const K(tile) * t,
+                      V(t) (*acc)[FM_ROW_VECTORS])
+{
+    const REAL *v = t->v;
+#pragma GCC unroll 16
+    for (int i = 0; i < rows; i++) {
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++) {
+            const REAL *place = v + j * V(width);
+            if (multiply)
+                acc[i][j] =
+                    V(mul)(acc[i][j], f(j == vectors - 1 ? V(load_first)(place, t->last) : V(load)(place), NULL));
+            else
+                acc[i][j] = f(acc[i][j], NULL);
+        }
+        if (multiply)
+            v += t->ldc;
+    }
+}
+
+FM_INLINE void K(end_tile)(const int rows, const int vectors, const K(tile) * t, V(t) (*acc)[FM_ROW_VECTORS])
+{
+    enum { value, derivative };
+    switch (t->ending) {
+#define FM_ENTRY(name, part)                                   \
+    case FM_END_##name##_##part:                               \
+        K(end)(rows, vectors, part, K(name##_##part), t, acc); \
+        break;
+        FM_ENDINGS(FM_ENTRY)
+#undef FM_ENTRY
+    }
+}
+
 /* One row of a tile, into c. */
 FM_INLINE void K(store_row)(const int vectors, const V(t) * acc, REAL *c, V(mask) last, int accumulate)
 {
@@ -123,6 +161,8 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     const uintptr_t ahead = far ? (uintptr_t)t->a + (uintptr_t)(rows * lda) * sizeof(REAL) : 0;
     K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, ahead, acc);
     K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, 0, acc);
+    if (!transposed && t->ending != FM_END_PLAIN)
+        K(end_tile)(rows, vectors, t, acc);
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {
@@ -277,7 +317,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
     }
     const int64_t panels = all == 1 ? K(divide_up)(vectors, FM_ROW_VECTORS) : K(divide_up)(vectors, FM_TILE_VECTORS);
     const int64_t wide = panels == 1 ? vectors : vectors / panels, wider = vectors - wide * panels;
-    const REAL *a = t->a;
+    const REAL *a = t->a, *v = t->v;
     REAL *c = t->c;
     int64_t blocks = 1, high = all, higher = 0, divided_for = 0;
     for (int64_t p = 0, column = 0; p < panels; p++) {
@@ -292,11 +332,13 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
         t->unmasked = p < panels - 1 ? t->depth : t->depth > masked ? t->depth - masked : 0;
         t->a = a;
         t->c = c + column;
+        t->v = v ? v + column : NULL;
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
             (all == 1 ? rows[w] : far && p == 0 ? K(far_tiles)[h][w] : q == 0 ? first[h][w] : functions[h][w])(t);
             t->a += of_c * (transposed ? 1 : t->lda);
             t->c += of_c * t->ldc;
+            t->v = v ? t->v + of_c * t->ldc : NULL;
         }
         t->b += columns;
         t->bias = t->bias ? t->bias + columns : NULL;
@@ -306,9 +348,11 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
 }
 
 static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-                       const void *bias, void *c, int64_t ldc, int far)
+                       const void *bias, void *c, int64_t ldc, int far, int ending, const void *v)
 {
     K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
+    t.ending = ending;
+    t.v = v;
     K(tiles)(m, n, 0, far, &t);
 }
 

@@ -279,15 +279,40 @@ def shapes_of_tiles(draw: Draw) -> Iterator[tuple[int, int, int, int]]:
     yield 5, w + 1, 257, 2
 
 
+def ending(name: str, part: str) -> int:
+    """What makes a product end with a part of an activation; 0: none does."""
+    return lib.fm_ending(list(ACTIVATIONS).index(name), ("value", "derivative").index(part))
+
+
+ENDINGS = [(name, part) for name in ACTIVATIONS for part in ("value", "derivative") if ending(name, part)]
+
+
 def product(draw: Draw) -> Iterator[Problem]:
-    for i, (m, n, k, gap) in enumerate(shapes_of_tiles(draw)):
-        a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n) if i % 3 else None
+    def expected(a, b, bias, name, part, v):
+        ((c, error),) = sum_of_products(a, b, bias)
+        if name is None:
+            return [(c, error)]
+        f = of(name, part, c if v is None else wide(v))
+        if v is None:
+            return [(f, error)]  # the slope of such values is at most 1
+        return [(c * f, (error + 4 * draw.eps * abs(c)) * np.maximum(1, abs(f)))]
+
+    def of(name, part, x):
+        return applied(ACTIVATIONS[name], part, x.ravel(), ()).reshape(x.shape)
+
+    # Of each shape of a tile without an ending, and with one of them.
+    endings = itertools.cycle(ENDINGS)
+    for i, (m, n, k, gap) in enumerate(shape for shape in shapes_of_tiles(draw) for _ in range(2)):
+        name, part = next(endings) if i % 2 else (None, None)
+        a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n) if i // 2 % 3 else None
+        v = of(name, "value", draw.real(m, n)) if part == "derivative" else None
         lda, ldb, ldc = k + gap, n + 2 * gap, n + gap
         arguments = m, n, k, In(a, lda), lda, In(b, ldb), ldb, bias if bias is None else In(bias)
+        arguments = *arguments, empty(draw.dtype, m, n, ld=ldc), ldc, i // 6 % 2
         yield Problem(
             attrgetter("table.product"),
-            (*arguments, empty(draw.dtype, m, n, ld=ldc), ldc, i // 3 % 2),
-            partial(sum_of_products, a, b, bias),
+            (*arguments, 0 if name is None else ending(name, part), v if v is None else In(v, ldc)),
+            partial(expected, a, b, bias, name, part, v),
         )
 
 
@@ -834,7 +859,7 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         if n == 1:
             (z,) = run("dot", 1, k, In(x), k, In(w), In(bias), empty(dtype, 1))
         else:
-            (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n, 0)
+            (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n, 0, 0, None)
         (a,) = run(lambda isa: kernel.value, n, In(z.ravel()), empty(dtype, n), None, None)
         code, block = c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         outputs = [empty(dtype, n, room=0 if n == 1 else table.width - n) for _ in range(2)]
@@ -851,9 +876,9 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         if k == 1:
             (sums,) = run("dot", 1, n, In(delta), n, In(w), None, empty(dtype, 1))
         elif n == 1:
-            (sums,) = run("product", 1, k, 1, In(delta), 1, In(w), k, None, empty(dtype, 1, k), k, 0)
+            (sums,) = run("product", 1, k, 1, In(delta), 1, In(w), k, None, empty(dtype, 1, k), k, 0, 0, None)
         else:
-            (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k, 0)
+            (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k, 0, 0, None)
         (expected,) = run(lambda isa: kernel.derivative, k, In(v), Out(sums.ravel()), None, None)
         arguments = n, k, In(delta), In(w), In(w.T.copy()), k, c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         (got,) = run("row_delta", *arguments, In(v), empty(dtype, k, room=0 if k == 1 else table.width - k))
@@ -896,9 +921,30 @@ def test_products_are_single_chains_from_the_bias(isa, dtype, memory):
     isa, draw = kernels_of(isa, dtype), Draw("order", dtype)
     for m, n, k in ((1, 19, 7), (3, 2, 21), (9, 17, 4)):
         a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n)
-        arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0
+        arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0, 0, None
         (got,) = solve(Problem(attrgetter("table.product"), arguments), isa, memory)
         assert same_bits(got, [[chain(zip(row, b[:, j], strict=True), bias[j]) for j in range(n)] for row in a])
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize(("name", "part"), ENDINGS)
+def test_products_end_with_the_bits_of_the_activation(isa, dtype, name, part, memory):
+    isa, draw, numbers = kernels_of(isa, dtype), Draw("ending", dtype), unusual_numbers(dtype)
+    for m, n in ((1, 2 * len(numbers)), (7, len(numbers)), (2, 4)):
+        # Products with a single 1 in their sum: the numbers themselves, and among them ordinary ones.
+        b = np.resize(np.concatenate([draw.real(len(numbers)), numbers]), (1, n))
+        v = np.resize(np.concatenate([numbers[::-1], draw.real(len(numbers))]), (m, n))
+        if part == "derivative":
+            with np.errstate(all="ignore"):
+                v = applied(ACTIVATIONS[name], "value", v.ravel(), ()).reshape(m, n)
+        arguments = m, n, 1, In(np.ones((m, 1), dtype)), 1, In(b), n, None, empty(dtype, m, n), n, 0
+        (plain,) = solve(Problem(attrgetter("table.product"), (*arguments, 0, None)), isa, memory)
+        (ended,) = solve(Problem(attrgetter("table.product"), (*arguments, ending(name, part), In(v))), isa, memory)
+        out = Out(plain.ravel().copy())
+        before = out if part == "value" else In(v.ravel())
+        (expected,) = solve(Problem(activation_kernel(name, part), (m * n, before, out, ffi.NULL, None)), isa, memory)
+        assert same_bits(ended.ravel(), expected)
 
 
 @every_fma_isa
@@ -1143,7 +1189,7 @@ def test_products_of_unusual_numbers(isa, dtype, memory):
     zero = np.zeros(1, dtype)
     for m, n, k in ((1, 2 * w + 1, 5), (9, w + 1, 7), (20, 3, 3)):
         a, b, bias, d = sprinkled(m, k), sprinkled(k, n), draw.real(n), sprinkled(m, n)
-        check("product", (m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0), a, b, bias)
+        check("product", (m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0, 0, None), a, b, bias)
         check("outer", (m, k, n, In(a), k, In(d), n, empty(dtype, k, n), None, 0), a.T, d, zero)
         check("column_sum", (m, n, In(d), n, empty(dtype, n), 0), np.ones((1, m), dtype), d, zero)
     for k in (3, 16, 20, w + 1, 33):

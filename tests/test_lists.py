@@ -69,6 +69,20 @@ def test_there_are_no_facts_beyond_the_ends():
         assert lib.fm_solver_n_moments(index) == -1
 
 
+def test_products_end_with_what_needs_nothing_but_the_output():
+    ends = {
+        (name, derivative)
+        for name, code in c.ACTIVATION_CODES.items()
+        for derivative in (0, 1)
+        if lib.fm_ending(code, derivative)
+    }
+    assert len({lib.fm_ending(c.ACTIVATION_CODES[name], derivative) for name, derivative in ends}) == len(ends) > 0
+    for name, _ in ends:
+        entry = ACTIVATIONS[name]
+        assert (entry.parameters, entry.draws, entry.needs, entry.jacobian_product) == ({}, False, "output", None), name
+    assert not any(lib.fm_ending(index, derivative) for index in outside(ACTIVATIONS) for derivative in (0, 1))
+
+
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
 def test_activations(name):
     entry, code = ACTIVATIONS[name], c.ACTIVATION_CODES[name]
