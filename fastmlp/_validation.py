@@ -104,7 +104,8 @@ def _as_real(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.require(array, dtype, ["C", "A"])
 
 
-def _check_finite(name: str, array: np.ndarray) -> None:
+def check_finite(name: str, array: np.ndarray) -> None:
+    """Raise ValueError when an array holds NaN or infinity."""
     if not np.isfinite(array).all():
         got = "NaN" if np.isnan(array).any() else f"infinity or a value too large for {array.dtype}"
         raise ValueError(f"{name} must be finite, got {got}.")
@@ -116,11 +117,11 @@ def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype) 
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
     array = _as_real(array, dtype)
-    _check_finite(name, array)
+    check_finite(name, array)
     return array
 
 
-def check_inputs(X: Any, spec: NetworkSpec) -> Any:
+def check_inputs(X: Any, spec: NetworkSpec, *, finite: bool = True) -> Any:
     """Return the inputs as backends take them.
 
     Parameters
@@ -128,6 +129,8 @@ def check_inputs(X: Any, spec: NetworkSpec) -> Any:
     X : array-like or scipy sparse matrix of shape (n, units[0])
         Booleans, integers or floats.
     spec : NetworkSpec
+    finite : bool
+        Whether dense numbers are checked, too. A backend that reads them can do so on the way.
 
     Returns
     -------
@@ -152,7 +155,8 @@ def check_inputs(X: Any, spec: NetworkSpec) -> Any:
     if is_sparse:
         return check_csr(X, spec.dtype)
     X = _as_real(X, spec.dtype)
-    _check_finite("X", X)
+    if finite:
+        check_finite("X", X)
     return X
 
 
@@ -187,7 +191,7 @@ def check_csr(X: Any, dtype: np.dtype) -> Any:
         X.sum_duplicates()
     with np.errstate(over="ignore"):
         X = X.astype(dtype, copy=False)
-    _check_finite("X", X.data[: X.indptr[-1]])
+    check_finite("X", X.data[: X.indptr[-1]])
     return X
 
 
@@ -231,7 +235,7 @@ def check_targets(Y: Any, spec: NetworkSpec, n_rows: int) -> tuple[np.ndarray, b
         also = f" or ({n_rows},)" if n_outputs == 1 else f" or {n_rows} integer class codes" if coupled else ""
         raise ValueError(f"Y must have shape ({n_rows}, {n_outputs}){also}, got {Y.dtype} of shape {Y.shape}.")
     Y = _as_real(Y, spec.dtype)
-    _check_finite("Y", Y)
+    check_finite("Y", Y)
     allowed = spec.loss_entry.targets
     for extreme in (float(Y.min()), float(Y.max())):
         if extreme not in allowed:

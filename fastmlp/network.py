@@ -371,9 +371,9 @@ class Network:
         >>> Network.from_weights([[[1.0], [2.0]]], [[3.0]]).forward([[10.0, 100.0]])
         array([[213.]])
         """
-        X = check_inputs(X, self._spec)
+        X = check_inputs(X, self._spec, finite=False)
         with requested(self._n_threads):
-            return self._resolve_backend().forward(self._spec, self._params, X)
+            return self._resolve_backend().forward(self._spec, self._params, X, finite=True)
 
     def _layers(self, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         X = check_inputs(X, self._spec)

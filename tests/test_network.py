@@ -447,6 +447,23 @@ class TestInputs:
             with pytest.raises(ValueError, match="valid sparse matrix"):
                 net.forward(matrix)
 
+    # The second shape is many blocks of rows that are no whole vectors.
+    @pytest.mark.parametrize("n_threads", [1, 3])
+    @pytest.mark.parametrize("shape", [(1, 3), (3000, 17)])
+    def test_one_number_among_many(self, backend, dtype, shape, n_threads):
+        net = Network([shape[1], 40, 2], dtype=dtype, backend=backend.name, n_threads=n_threads, random_state=0)
+        X = np.random.default_rng(0).normal(size=shape).astype(dtype)
+        X[0] = np.finfo(dtype).max * np.resize([1, -1], shape[1])  # no infinity, whatever their sum is
+        with np.errstate(all="ignore"):
+            expected = net.forward(X)
+        assert expected.shape == (len(X), 2)
+        for number, name in ((np.nan, "NaN"), (np.inf, "infinity"), (-np.inf, "infinity")):
+            for place in (0, X.size // 2, X.size - 1):
+                bad = X.copy()
+                bad.flat[place] = number
+                with pytest.raises(ValueError, match=f"X must be finite, got {name}"):
+                    net.forward(bad)
+
     @pytest.mark.parametrize(
         ("X", "error", "message"),
         [

@@ -122,8 +122,11 @@ class Backend(Protocol):
     """Instruction set of the kernels in use, "-" where that means nothing."""
     n_threads: int
 
-    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
-        """Return the outputs, shape (n, units[-1])."""
+    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
+        """Return the outputs, shape (n, units[-1]).
+
+        finite: raise ValueError where a dense X, which then is of the spec's dtype, holds NaN or infinity.
+        """
         ...
 
     def layers(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:

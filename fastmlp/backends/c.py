@@ -18,6 +18,7 @@ import numpy as np
 from _fastmlp_c import ffi, lib
 from fastmlp import __version__
 from fastmlp._threads import get_limit, register_with_threadpoolctl, threads
+from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.layout import ALIGNMENT, aligned_zeros
@@ -79,10 +80,10 @@ class CBackend:
         """Most threads of a call that does not ask for a number."""
         return get_limit()
 
-    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
-        """Return the outputs, shape (n, units[-1])."""
+    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
+        """Return the outputs, shape (n, units[-1]). finite: raise ValueError where a dense X is not."""
         out = np.empty((X.shape[0], spec.units[-1]), spec.dtype)
-        _forward(spec, params, X, out, [], [])
+        _forward(spec, params, X, out, [], [], finite=finite)
         return out
 
     def bind(self, spec: NetworkSpec, params: np.ndarray, form: str = "outputs", *, finite: bool = False) -> Binding:
@@ -282,9 +283,17 @@ def _workspace(size: int) -> tuple[Any, int]:
 
 
 def _forward(
-    spec: NetworkSpec, params: np.ndarray, X: Any, out: np.ndarray, z: list[np.ndarray], a: list[np.ndarray]
+    spec: NetworkSpec,
+    params: np.ndarray,
+    X: Any,
+    out: np.ndarray,
+    z: list[np.ndarray],
+    a: list[np.ndarray],
+    *,
+    finite: bool = False,
 ) -> None:
     """Fill `out`, and where given the arrays of all layers, in pieces of bounded work."""
+    finite = finite and isinstance(X, np.ndarray)
     n, itemsize = X.shape[0], spec.dtype.itemsize
     network, rows, weights = _network(spec), _rows(spec, X), _parameters(spec, params)
     arrays = [_output("char *", array, spec.dtype) for array in (out, *z, *a)]
@@ -303,7 +312,9 @@ def _forward(
         place, *layers = (array + first * width * itemsize for array, width in zip(arrays, widths, strict=True))
         half = len(layers) // 2
         before, after = (ffi.new("void *[]", part) if part else ffi.NULL for part in (layers[:half], layers[half:]))
-        status = lib.fm_forward(network.struct, weights, block, place, before, after, False, n_threads, *workspace)
+        status = lib.fm_forward(network.struct, weights, block, place, before, after, finite, n_threads, *workspace)
+        if status == lib.FM_NOT_FINITE:
+            check_finite("X", X)
         _check(status, spec)
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import philox
+from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.backends import _numba_core as core
@@ -46,8 +47,10 @@ class NumbaBackend:
     isa = "-"
     n_threads = 1
 
-    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
-        """Return the outputs, shape (n, units[-1])."""
+    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
+        """Return the outputs, shape (n, units[-1]). finite: raise ValueError where a dense X is not."""
+        if finite and isinstance(X, np.ndarray):
+            check_finite("X", X)
         out = np.empty((X.shape[0], spec.units[-1]), spec.dtype)
         network = _Network.of(spec, "forward")
         step = max(core.BLOCK_ROWS, _WORK_PER_CALL // (2 * spec.layout.n_parameters))

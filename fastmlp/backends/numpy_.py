@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import philox
+from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS, get_activation
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.losses import LOSSES
@@ -54,8 +55,10 @@ class NumpyBackend:
     isa = "-"
     n_threads = 1
 
-    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> np.ndarray:
-        """Return the outputs, shape (n, units[-1])."""
+    def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
+        """Return the outputs, shape (n, units[-1]). finite: raise ValueError where a dense X is not."""
+        if finite and isinstance(X, np.ndarray):
+            check_finite("X", X)
         return self.layers(spec, params, X)[1][-1]
 
     def layers(self, spec: NetworkSpec, params: np.ndarray, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
