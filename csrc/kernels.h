@@ -71,11 +71,12 @@ typedef struct fm_kernels {
     int width; /* reals in a vector */
 
     /* c (m, n) = bias (n), or zero where bias is NULL, + a (m, k) b (k, n); each element one chain of fma over k
-     * ascending. far: a, and what follows it, is read from distant memory, and fetched from there ahead of its use.
-     * ending: 0, or what fm_ending says of a value g, and c = g(c) in the end, or of a derivative g', and c *= g'(v); v
-     * (m, n), rows ldc apart: what that needs. For a single column of the network use `dot`. */
+     * ascending. ahead: 0, or how many elements behind those of a the rows lie that will be asked for later, to be fetched
+     * from distant memory meanwhile; nothing need be there. ending: 0, or what fm_ending says of a value g, and c = g(c)
+     * in the end, or of a derivative g', and c *= g'(v); v (m, n), rows ldc apart: what that needs. For a single column of
+     * the network use `dot`. */
     void (*product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-                    const void *bias, void *c, int64_t ldc, int far, int ending, const void *v);
+                    const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v);
     /* out (m) = a (m, k) w (k) + bias[0]; 16 chains, lane k mod 16, added by halves, the bias (unless NULL) last. */
     void (*dot)(int64_t m, int64_t k, const void *a, int64_t lda, const void *w, const void *bias, void *out);
     /* g (m, n), contiguous, = or (accumulate) += a (rows, m)^T d (rows, n); one chain over the rows from zero. sum:

@@ -259,12 +259,15 @@ void fm_block_input(const fm_context *c, fm_block *b)
     }
 }
 
-/* Whether rows are read where the caller has them, and each fills so much of a page of memory that processors, which
- * recognise what is read in order within a page, fetch them late. */
-static int is_far(const fm_context *c, const fm_block *b)
+/* How many elements behind a row the one lies that is fetched meanwhile: in the next block or, of long rows, no farther
+ * away than a part of the second nearest cache. 0 where there are no further blocks, or their rows are copied first. */
+static int64_t ahead_of(const fm_context *c, const fm_block *b)
 {
-    enum { LEAST = 1024 };
-    return is_in_place(c, b) && b->x->ldx * c->real >= LEAST;
+    enum { MOST_BYTES = 131072 };
+    if (!is_in_place(c, b) || b->first + c->rows >= b->x->n_rows)
+        return 0;
+    const int64_t most = MOST_BYTES / (b->x->ldx * c->real);
+    return (c->rows < most ? c->rows : most) * b->x->ldx;
 }
 
 /* Offset of a block's rows in CSR's indptr: rows that are not indexed start at `first`. */
@@ -299,7 +302,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const char *w = params + layer->coefs, *bias = params + layer->intercepts;
     const int64_t m = b->rows, n = layer->fan_out;
     const int sparse = l == 0 && b->x->indptr, softmax = layer->activation == FM_ACTIVATION_softmax;
-    const int far = l == 0 && is_far(c, b);
+    const int64_t ahead = l == 0 ? ahead_of(c, b) : 0;
     const int ending = z == a && !sparse && n > 1 ? layer->value_ending : FM_END_PLAIN;
     const int64_t strip = sparse || softmax || ending != FM_END_PLAIN ? m : strip_rows(c, m, ld);
     for (int64_t i = 0; i < m; i += strip) {
@@ -313,7 +316,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
         else if (n == 1)
             k->dot(rows, layer->fan_in, from, ld_in, w, bias, z + place);
         else
-            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, far, ending, NULL);
+            k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, ahead, ending, NULL);
         if (!softmax && ending == FM_END_PLAIN)
             layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params, strip_draw(draw, i, &own));
     }

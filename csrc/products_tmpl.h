@@ -10,6 +10,7 @@ typedef struct K(tile) {
     REAL *c, *sum; /* sum: where the column sums of B go, in tiles that form them */
     const REAL *v; /* what the ending needs; rows ldc apart */
     int ending;
+    int64_t ahead; /* in far tiles */
     int64_t lda, ldb, ldc, depth;
     int64_t unmasked; /* steps of k at which the last vector of B may be read whole: what follows it is in B, too */
     V(mask) last;     /* lanes of the last vector */
@@ -27,6 +28,7 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .sum = NULL,
                      .v = NULL,
                      .ending = FM_END_PLAIN,
+                     .ahead = 0,
                      .lda = lda,
                      .ldb = ldb,
                      .ldc = ldc,
@@ -130,9 +132,9 @@ FM_INLINE void K(store_row)(const int vectors, const V(t) * acc, REAL *c, V(mask
     }
 }
 
-/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. far: fetch what
- * follows the rows of A, which takes the next tile's from distant memory. With literal arguments the loops unroll and acc
- * is registers. */
+/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. far: fetch, from
+ * distant memory, the rows of A that are `ahead` elements further on. With literal arguments the loops unroll and acc is
+ * registers. */
 FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const int sums, const int far,
                            const K(tile) * t)
 {
@@ -158,7 +160,7 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
         for (int i = 0; i < rows + sums; i++)
             acc[i][j] = init;
     }
-    const uintptr_t ahead = far ? (uintptr_t)t->a + (uintptr_t)(rows * lda) * sizeof(REAL) : 0;
+    const uintptr_t ahead = far ? (uintptr_t)t->a + (uintptr_t)t->ahead * sizeof(REAL) : 0;
     K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, ahead, acc);
     K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, 0, acc);
     if (!transposed && t->ending != FM_END_PLAIN)
@@ -293,9 +295,9 @@ static int64_t K(blocks)(int64_t rows, int64_t vectors)
 
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
- * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. far: the first
- * panel fetches rows of A ahead. */
-static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
+ * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. With t->ahead
+ * the first panel fetches rows of A ahead. */
+static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
 {
     if (m <= 0 || n <= 0)
         return;
@@ -335,7 +337,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
         t->v = v ? v + column : NULL;
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
-            (all == 1 ? rows[w] : far && p == 0 ? K(far_tiles)[h][w] : q == 0 ? first[h][w] : functions[h][w])(t);
+            (all == 1 ? rows[w] : t->ahead && p == 0 ? K(far_tiles)[h][w] : q == 0 ? first[h][w] : functions[h][w])(t);
             t->a += of_c * (transposed ? 1 : t->lda);
             t->c += of_c * t->ldc;
             t->v = v ? t->v + of_c * t->ldc : NULL;
@@ -348,12 +350,13 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int far, K(tile) * t)
 }
 
 static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
-                       const void *bias, void *c, int64_t ldc, int far, int ending, const void *v)
+                       const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v)
 {
     K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
     t.ending = ending;
     t.v = v;
-    K(tiles)(m, n, 0, far, &t);
+    t.ahead = ahead;
+    K(tiles)(m, n, 0, &t);
 }
 
 /* The last `tail` columns of an outer product, less than a vector: with the roles of a and d exchanged the lanes run over
@@ -369,7 +372,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
         swapped.a = t->b;
         swapped.b = t->a + i;
         swapped.c = piece;
-        K(tiles)(tail, n, 1, 0, &swapped);
+        K(tiles)(tail, n, 1, &swapped);
         for (int64_t j = 0; j < n; j += V(width)) {
             const V(mask) in = V(first)(n - j);
             V(t) square[V(width)];
@@ -457,7 +460,7 @@ static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t 
     /* Additions of one or two vectors a row wait for each other: beside the product they do so for nothing. */
     const int beside = sum && m > 0 && n <= 2 * V(width) && !exchanged;
     t.sum = beside ? sum : NULL;
-    K(tiles)(m, exchanged ? n - tail : n, 1, 0, &t);
+    K(tiles)(m, exchanged ? n - tail : n, 1, &t);
     if (exchanged) {
         t.a = a;
         t.b = (const REAL *)d + n - tail;
