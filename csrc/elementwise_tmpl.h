@@ -297,12 +297,28 @@ static double K(sum_squares)(int64_t n, const void *w_)
     return vd_reduce16(s);
 }
 
-/* x - x is 0 for finite numbers and NaN for all others. */
+/* x - x is 0 for finite numbers and NaN for all others. In several chains, which need not wait for each other. */
 static int K(finite)(int64_t n, const void *x_)
 {
+    enum { CHAINS = 4 };
     const REAL *x = x_;
-    V(t) bad = V(zero)();
-    for (int64_t i = 0; i < n; i += V(width)) {
+    V(t) bad = V(zero)(), chains[CHAINS];
+    int64_t i = 0;
+    if (n >= CHAINS * V(width)) {
+#pragma GCC unroll 4
+        for (int j = 0; j < CHAINS; j++)
+            chains[j] = bad;
+        for (; i + CHAINS * V(width) <= n; i += CHAINS * V(width))
+#pragma GCC unroll 4
+            for (int j = 0; j < CHAINS; j++) {
+                const V(t) v = V(load)(x + i + j * V(width));
+                chains[j] = V(add)(chains[j], V(sub)(v, v));
+            }
+#pragma GCC unroll 4
+        for (int j = 0; j < CHAINS; j++)
+            bad = V(add)(bad, chains[j]);
+    }
+    for (; i < n; i += V(width)) {
         const V(t) v = V(load_first)(x + i, V(first)(n - i));
         bad = V(add)(bad, V(sub)(v, v));
     }
