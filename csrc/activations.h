@@ -205,8 +205,8 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
 enum { FM_ACTIVATIONS(FM_ENTRY) FM_ACTIVATION_softmax, FM_N_ACTIVATIONS };
 #undef FM_ENTRY
 
-/* Of those without parameters, the parts so short that a product ends with them, on the numbers that it still has in
- * registers. */
+/* Of those without parameters that hidden layers commonly have, the parts so short that a product ends with them, on the
+ * numbers that it still has in registers. */
 #define FM_ENDINGS(X)       \
     X(identity, value)      \
     X(relu, value)          \

@@ -75,12 +75,14 @@ typedef struct forward_job {
 static void forward_block(forward_job *job, const fm_context *c, int64_t first)
 {
     const int64_t last = c->n_layers - 1;
-    fm_block b = {.x = job->x, .first = first, .rows = smaller(c->rows, job->x->n_rows - first)};
+    fm_block b = {.x = job->x, .first = first, .rows = smaller(c->rows, job->x->n_rows - first), .read = job->check};
     fm_block_input(c, &b);
     const char *in = b.dense;
     int64_t ld = b.ld;
-    if (job->check && !c->kernels->finite(b.rows * ld, in))
+    if (job->check && !c->kernels->finite(b.rows * ld, in)) {
         fm_pool_next(&job->not_finite);
+        return; /* a function of the caller's own may not expect such numbers, and never come back */
+    }
     for (int64_t l = 0; l <= last; l++) {
         const int64_t width = c->layers[l].fan_out, place = first * width * c->real;
         char *result = l == last ? job->out + place : job->a ? (char *)job->a[l] + place : c->delta[l % 2];

@@ -259,14 +259,17 @@ void fm_block_input(const fm_context *c, fm_block *b)
     }
 }
 
-/* How many elements behind a row the one lies that is fetched meanwhile: in the next block or, of long rows, no farther
- * away than a part of the second nearest cache. 0 where there are no further blocks, or their rows are copied first. */
+/* How many elements behind a row the one lies that is fetched meanwhile, where rows are used where the caller has them: the
+ * distance of blocks, or of tiles for rows so long that processors, which recognise what is read in order within a page
+ * of memory, fetch them late. Rows that have been read before must come from farther away; 0 for the last of them. */
 static int64_t ahead_of(const fm_context *c, const fm_block *b)
 {
-    enum { MOST_BYTES = 131072 };
-    if (!is_in_place(c, b) || b->first + c->rows >= b->x->n_rows)
+    enum { LONG_BYTES = 1024, MOST_BYTES = 131072, TILE = 8 };
+    if (!is_in_place(c, b) || b->first + c->rows >= b->x->n_rows || b->x->ldx < 1)
         return 0;
-    const int64_t most = MOST_BYTES / (b->x->ldx * c->real);
+    const int64_t bytes = b->x->ldx * c->real, most = MOST_BYTES / bytes;
+    if (bytes >= LONG_BYTES && !b->read)
+        return TILE * b->x->ldx;
     return (c->rows < most ? c->rows : most) * b->x->ldx;
 }
 

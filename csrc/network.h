@@ -54,6 +54,7 @@ typedef struct fm_block {
     const int32_t *index;
     int64_t first, rows, place;
     int slice;
+    int read; /* whether all its rows have been read before the first layer reads them */
     const char *dense; /* set by fm_block_input */
     int64_t ld;
 } fm_block;

@@ -38,6 +38,8 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .accumulate = accumulate};
 }
 
+/* Bytes of a line of the cache. */
+#define FM_LINE 64
 /* Keeps the compiler from seeing where a pointer comes from. */
 #if defined(__GNUC__)
 #define FM_FORGET(p) __asm__("" : "+r"(p))
@@ -59,7 +61,8 @@ FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transpo
     const V(mask) last = t->last;
     for (int64_t k = 0; k < n; k++) {
         if (ahead)
-            FM_FETCH((const void *)(ahead + (uintptr_t)(k * rows) * sizeof(REAL)));
+            for (uintptr_t i = 0; i < rows * sizeof(REAL); i += FM_LINE)
+                FM_FETCH((const void *)(ahead + (uintptr_t)(k * rows) * sizeof(REAL) + i));
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
@@ -91,12 +94,13 @@ FM_INLINE void K(end)(const int rows, const int vectors, const int multiply, K(u
     for (int i = 0; i < rows; i++) {
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++) {
-            const REAL *place = v + j * V(width);
-            if (multiply)
-                acc[i][j] =
-                    V(mul)(acc[i][j], f(j == vectors - 1 ? V(load_first)(place, t->last) : V(load)(place), NULL));
-            else
+            if (!multiply) {
                 acc[i][j] = f(acc[i][j], NULL);
+                continue;
+            }
+            const REAL *place = v + j * V(width);
+            const V(t) needed = j == vectors - 1 ? V(load_first)(place, t->last) : V(load)(place);
+            acc[i][j] = V(mul)(acc[i][j], f(needed, NULL));
         }
         if (multiply)
             v += t->ldc;
@@ -296,7 +300,7 @@ static int64_t K(blocks)(int64_t rows, int64_t vectors)
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
  * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. With t->ahead
- * the first panel fetches rows of A ahead. */
+ * the first panel, if there are several tiles, fetches rows of A ahead. */
 static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
 {
     if (m <= 0 || n <= 0)
@@ -559,6 +563,7 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
         }
 }
 
+#undef FM_LINE
 #undef FM_FORGET
 #undef FM_FETCH
 #undef FM_ROW_VECTORS

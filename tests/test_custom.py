@@ -626,6 +626,37 @@ except ImportError as error:
     assert name == "numba" or "backend='numpy'" in done.stdout
 
 
+def test_an_activation_does_not_see_inputs_that_are_refused(compiled_backend):
+    # It would never return, so in a process that does not have for ever.
+    code = f"""
+import numpy as np, fastmlp
+
+def halved(z):
+    while abs(z) > 1.0:
+        z *= 0.5
+    return z
+
+def slope(z):
+    size = 1.0
+    while abs(z) * size > 1.0:
+        size *= 0.5
+    return size
+
+fastmlp.activation(halved, derivative=slope, needs="preactivation")
+net = fastmlp.Network([2, 3, 1], activation="halved", backend={compiled_backend.name!r}, random_state=0)
+X = np.ones((300, 2))
+print(net.forward(X).shape)
+X[270, 1] = np.inf
+try:
+    net.forward(X)
+except ValueError as error:
+    print(error)
+"""
+    shape, message = run_python(code).stdout.splitlines()
+    assert shape == "(300, 1)"
+    assert message.startswith("X must be finite, got infinity")
+
+
 def run_python(code, *arguments):
     done = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300

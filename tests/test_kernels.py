@@ -301,14 +301,14 @@ def product(draw: Draw) -> Iterator[Problem]:
         return applied(ACTIVATIONS[name], part, x.ravel(), ()).reshape(x.shape)
 
     # Of each shape of a tile without an ending, and with one of them.
-    endings = itertools.cycle(ENDINGS)
-    for i, (m, n, k, gap) in enumerate(shape for shape in shapes_of_tiles(draw) for _ in range(2)):
-        name, part = next(endings) if i % 2 else (None, None)
-        a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n) if i // 2 % 3 else None
+    shapes = itertools.product(shapes_of_tiles(draw), (False, True))
+    for (m, n, k, gap), ends in shapes:
+        name, part = ENDINGS[draw.rng.integers(len(ENDINGS))] if ends else (None, None)
+        a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n) if draw.rng.integers(3) else None
         v = of(name, "value", draw.real(m, n)) if part == "derivative" else None
         lda, ldb, ldc = k + gap, n + 2 * gap, n + gap
         arguments = m, n, k, In(a, lda), lda, In(b, ldb), ldb, bias if bias is None else In(bias)
-        ahead = i // 6 % 2 * 10**6  # where nothing is
+        ahead = int(draw.rng.integers(2)) * 10**6  # where nothing is
         arguments = *arguments, empty(draw.dtype, m, n, ld=ldc), ldc, ahead
         yield Problem(
             attrgetter("table.product"),
@@ -932,10 +932,11 @@ def test_products_are_single_chains_from_the_bias(isa, dtype, memory):
 @pytest.mark.parametrize(("name", "part"), ENDINGS)
 def test_products_end_with_the_bits_of_the_activation(isa, dtype, name, part, memory):
     isa, draw, numbers = kernels_of(isa, dtype), Draw("ending", dtype), unusual_numbers(dtype)
-    for m, n in ((1, 2 * len(numbers)), (7, len(numbers)), (2, 4)):
-        # Products with a single 1 in their sum: the numbers themselves, and among them ordinary ones.
-        b = np.resize(np.concatenate([draw.real(len(numbers)), numbers]), (1, n))
-        v = np.resize(np.concatenate([numbers[::-1], draw.real(len(numbers))]), (m, n))
+    some = np.concatenate([numbers, draw.real(3)])
+    for m, n in ((1, len(some)), (len(some), len(some)), (len(some), 4)):
+        # Products with a single 1 in their sum: the numbers themselves. In the second shape each meets each v.
+        b = some[np.newaxis, :n]
+        v = np.array([np.roll(some, i)[:n] for i in range(m)])
         if part == "derivative":
             with np.errstate(all="ignore"):
                 v = applied(ACTIVATIONS[name], "value", v.ravel(), ()).reshape(m, n)
