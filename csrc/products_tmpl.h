@@ -394,24 +394,72 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
     }
 }
 
-static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void *w_, const void *bias, void *out_)
+/* The lanes of the dot products of `rows` rows with w, row after row; with a literal number of rows they are registers. */
+FM_INLINE void K(dot_lanes)(const int rows, int64_t k, const REAL *a, int64_t lda, const REAL *w, V(t) * s)
 {
-    const REAL *a = a_, *w = w_;
-    REAL *out = out_;
     const int64_t whole = k - k % FM_LANES;
-    for (int64_t i = 0; i < m; i++, a += lda) {
-        V(t) s[K(lane_vectors)];
-        for (int j = 0; j < K(lane_vectors); j++)
-            s[j] = V(zero)();
-        for (int64_t c = 0; c < whole; c += FM_LANES)
-            for (int j = 0; j < K(lane_vectors); j++)
-                s[j] = V(fma)(V(load)(a + c + j * V(width)), V(load)(w + c + j * V(width)), s[j]);
-        for (int j = 0; j < K(lane_vectors) && whole + j * V(width) < k; j++) {
-            const int64_t c = whole + j * V(width);
-            const V(mask) rest = V(first)(k - c);
-            /* Lanes without an entry are left alone: adding 0 would turn their -0 into +0. */
-            s[j] = V(select)(rest, V(fma)(V(load_first)(a + c, rest), V(load_first)(w + c, rest), s[j]), s[j]);
+#pragma GCC unroll 16
+    for (int j = 0; j < rows * K(lane_vectors); j++)
+        s[j] = V(zero)();
+    for (int64_t c = 0; c < whole; c += FM_LANES)
+#pragma GCC unroll 16
+        for (int j = 0; j < K(lane_vectors); j++) {
+            const V(t) weights = V(load)(w + c + j * V(width));
+            const REAL *place = a + c + j * V(width);
+#pragma GCC unroll 8
+            for (int i = 0; i < rows; i++) {
+                V(t) *sum = &s[i * K(lane_vectors) + j];
+                *sum = V(fma)(V(load)(place + i * lda), weights, *sum);
+            }
         }
+#pragma GCC unroll 16
+    for (int j = 0; j < K(lane_vectors); j++) {
+        const int64_t c = whole + j * V(width);
+        if (c >= k)
+            break;
+        const V(mask) rest = V(first)(k - c);
+        const V(t) weights = V(load_first)(w + c, rest);
+#pragma GCC unroll 8
+        for (int i = 0; i < rows; i++) {
+            V(t) *sum = &s[i * K(lane_vectors) + j];
+            /* Lanes without an entry are left alone: adding 0 would turn their -0 into +0. */
+            *sum = V(select)(rest, V(fma)(V(load_first)(a + c + i * lda, rest), weights, *sum), *sum);
+        }
+    }
+}
+
+/* The halves of 16 lanes added until a vector of them is left. */
+FM_INLINE V(t) K(fold_lanes)(V(t) * s)
+{
+#pragma GCC unroll 4
+    for (int half = K(lane_vectors) / 2; half > 0; half /= 2)
+#pragma GCC unroll 8
+        for (int j = 0; j < half; j++)
+            s[j] = V(add)(s[j], s[j + half]);
+    return s[0];
+}
+
+/* As many rows as a vector has lanes are added up together. */
+static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void *w, const void *bias, void *out_)
+{
+    enum { LANES = K(lane_vectors), AT_ONCE = LANES < 8 ? 8 / LANES : 1 };
+    const REAL *a = a_;
+    REAL *out = out_;
+    int64_t i = 0;
+    for (; i + V(width) <= m; i += V(width)) {
+        V(t) sums[V(width)], s[AT_ONCE * LANES];
+        for (int r = 0; r < V(width); r += AT_ONCE, a += AT_ONCE * lda) {
+            K(dot_lanes)(AT_ONCE, k, a, lda, w, s);
+#pragma GCC unroll 8
+            for (int j = 0; j < AT_ONCE; j++)
+                sums[r + j] = K(fold_lanes)(s + j * LANES);
+        }
+        const V(t) sum = V(sum_lanes)(sums);
+        V(store)(out + i, bias ? V(add)(sum, V(set1)(*(const REAL *)bias)) : sum);
+    }
+    for (; i < m; i++, a += lda) {
+        V(t) s[LANES];
+        K(dot_lanes)(1, k, a, lda, w, s);
         out[i] = V(reduce16)(s);
         if (bias)
             out[i] += *(const REAL *)bias;

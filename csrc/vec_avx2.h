@@ -79,6 +79,26 @@ static inline float vf_reduce16(const vf_t *s)
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
 }
+/* The lower half of a + its upper half, then the same of b; of pairs in halves, of single numbers in pairs. */
+static inline vf_t vf_fold4(vf_t a, vf_t b)
+{
+    return _mm256_add_ps(_mm256_permute2f128_ps(a, b, 0x20), _mm256_permute2f128_ps(a, b, 0x31));
+}
+static inline vf_t vf_fold2(vf_t a, vf_t b)
+{
+    const __m256d c = _mm256_castps_pd(a), d = _mm256_castps_pd(b);
+    return _mm256_add_ps(_mm256_castpd_ps(_mm256_unpacklo_pd(c, d)), _mm256_castpd_ps(_mm256_unpackhi_pd(c, d)));
+}
+static inline vf_t vf_fold1(vf_t a, vf_t b)
+{
+    return _mm256_add_ps(_mm256_shuffle_ps(a, b, 0x88), _mm256_shuffle_ps(a, b, 0xdd));
+}
+FM_VEC_INLINE vf_t vf_sum_lanes(vf_t *r)
+{
+    const vf_t a = vf_fold2(vf_fold4(r[0], r[4]), vf_fold4(r[1], r[5]));
+    const vf_t b = vf_fold2(vf_fold4(r[2], r[6]), vf_fold4(r[3], r[7]));
+    return vf_fold1(a, b);
+}
 FM_VEC_INLINE void vf_transpose(vf_t *r)
 {
     vf_t t[8];
@@ -163,6 +183,15 @@ static inline double vd_reduce16(const vd_t *s)
     const vd_t a = _mm256_add_pd(_mm256_add_pd(s[0], s[2]), _mm256_add_pd(s[1], s[3]));
     const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+}
+static inline vd_t vd_fold2(vd_t a, vd_t b)
+{
+    return _mm256_add_pd(_mm256_permute2f128_pd(a, b, 0x20), _mm256_permute2f128_pd(a, b, 0x31));
+}
+FM_VEC_INLINE vd_t vd_sum_lanes(vd_t *r)
+{
+    const vd_t a = vd_fold2(r[0], r[2]), b = vd_fold2(r[1], r[3]);
+    return _mm256_add_pd(_mm256_unpacklo_pd(a, b), _mm256_unpackhi_pd(a, b));
 }
 FM_VEC_INLINE void vd_transpose(vd_t *r)
 {

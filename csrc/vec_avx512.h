@@ -12,6 +12,7 @@
  *   lt, le, eq         false where an operand is NaN
  *   select(m, a, b)    a where m, else b
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
+ *   sum_lanes(r)       lane i is the sum of the lanes of r[i], i < width, by halves; r is overwritten
  *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   load_wide(p, out)  the same of the `width` numbers at p
@@ -93,6 +94,34 @@ static inline float vf_reduce16(const vf_t *s)
     __m128 b = _mm_add_ps(_mm256_castps256_ps128(a), _mm256_extractf128_ps(a, 1));
     b = _mm_add_ps(b, _mm_movehl_ps(b, b));
     return _mm_cvtss_f32(_mm_add_ss(b, _mm_movehdup_ps(b)));
+}
+/* The lower half of a + its upper half, then the same of b; of quarters, of pairs in them, of single numbers in these. */
+static inline vf_t vf_fold8(vf_t a, vf_t b)
+{
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x44), _mm512_shuffle_f32x4(a, b, 0xee));
+}
+static inline vf_t vf_fold4(vf_t a, vf_t b)
+{
+    return _mm512_add_ps(_mm512_shuffle_f32x4(a, b, 0x88), _mm512_shuffle_f32x4(a, b, 0xdd));
+}
+static inline vf_t vf_fold2(vf_t a, vf_t b)
+{
+    const __m512d c = _mm512_castps_pd(a), d = _mm512_castps_pd(b);
+    return _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(c, d)), _mm512_castpd_ps(_mm512_unpackhi_pd(c, d)));
+}
+static inline vf_t vf_fold1(vf_t a, vf_t b)
+{
+    return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xdd));
+}
+FM_VEC_INLINE vf_t vf_sum_lanes(vf_t *r)
+{
+    /* Which rows meet when is what puts them in order in the end. */
+    for (int g = 0; g < 16; g += 8)
+        for (int i = 0; i < 4; i++)
+            r[g + i] = vf_fold8(r[g + i], r[g + 4 + i]);
+    for (int i = 0; i < 4; i++)
+        r[i] = vf_fold4(r[i], r[8 + i]);
+    return vf_fold1(vf_fold2(r[0], r[1]), vf_fold2(r[2], r[3]));
 }
 FM_VEC_INLINE void vf_transpose(vf_t *r)
 {
@@ -177,6 +206,24 @@ static inline double vd_reduce16(const vd_t *s)
     const __m256d a = _mm256_add_pd(_mm512_castpd512_pd256(h), _mm512_extractf64x4_pd(h, 1));
     const __m128d b = _mm_add_pd(_mm256_castpd256_pd128(a), _mm256_extractf128_pd(a, 1));
     return _mm_cvtsd_f64(_mm_add_sd(b, _mm_unpackhi_pd(b, b)));
+}
+static inline vd_t vd_fold4(vd_t a, vd_t b)
+{
+    return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x44), _mm512_shuffle_f64x2(a, b, 0xee));
+}
+static inline vd_t vd_fold2(vd_t a, vd_t b)
+{
+    return _mm512_add_pd(_mm512_shuffle_f64x2(a, b, 0x88), _mm512_shuffle_f64x2(a, b, 0xdd));
+}
+static inline vd_t vd_fold1(vd_t a, vd_t b)
+{
+    return _mm512_add_pd(_mm512_unpacklo_pd(a, b), _mm512_unpackhi_pd(a, b));
+}
+FM_VEC_INLINE vd_t vd_sum_lanes(vd_t *r)
+{
+    const vd_t a = vd_fold2(vd_fold4(r[0], r[2]), vd_fold4(r[4], r[6]));
+    const vd_t b = vd_fold2(vd_fold4(r[1], r[3]), vd_fold4(r[5], r[7]));
+    return vd_fold1(a, b);
 }
 FM_VEC_INLINE void vd_transpose(vd_t *r)
 {

@@ -148,6 +148,8 @@ static inline double vd_reduce16(const vd_t *s)
             t[j] += t[j + half];
     return t[0];
 }
+static inline vf_t vf_sum_lanes(vf_t *r) { return r[0]; }
+static inline vd_t vd_sum_lanes(vd_t *r) { return r[0]; }
 static inline void vf_transpose(vf_t *r) { (void)r; }
 static inline void vd_transpose(vd_t *r) { (void)r; }
 static inline void vf_widen(vf_t a, vd_t *out) { out[0] = a; }

@@ -337,7 +337,7 @@ def outer(draw: Draw) -> Iterator[Problem]:
 
 
 def dot(draw: Draw) -> Iterator[Problem]:
-    for i, (m, k) in enumerate(itertools.product((0, 1, 2, 5, 257), draw.sizes)):
+    for i, (m, k) in enumerate(itertools.product((0, 1, 2, 5, 31, 257), draw.sizes)):
         for bias in (None, draw.real(1)):
             a, w, ld = draw.real(m, k), draw.real(k), k + (0, 1, 5)[i % 3]
             arguments = m, k, In(a, ld), ld, In(w), bias if bias is None else In(bias), empty(draw.dtype, m)
