@@ -28,8 +28,6 @@ static int64_t take_contexts(fm_crew *crew, int n, const fm_network *net, int pu
         fm_context counted;
         fm_context *c = base ? &crew->contexts[i] : &counted;
         used += fm_layout(c, net, purpose, rows, slices, base ? base + used : NULL);
-        for (int64_t l = 0; base && l < c->n_layers; l++)
-            c->layers[l].transposed = crew->contexts[0].layers[l].transposed;
     }
     return used;
 }
@@ -161,6 +159,17 @@ void fm_crew_slices(const fm_crew *crew, fm_slice_task *task, void *job)
     else
         for (int64_t l = 0; l < c->n_layers; l++)
             task(job, c, l, 0, c->layers[l].fan_in);
+}
+
+static void transpose(void *params, const fm_context *c, int64_t l, int64_t from, int64_t to)
+{
+    fm_transpose_coefs(c, params, l, from, to);
+}
+
+void fm_crew_prepare(const fm_crew *crew, const char *params)
+{
+    if (crew->n > 1 && !crew->whole)
+        fm_crew_slices(crew, transpose, (void *)params);
 }
 
 /* Blocks. */

@@ -14,7 +14,7 @@
 typedef struct fm_crew {
     int n;     /* threads, as granted by the pool */
     int whole; /* they take whole blocks */
-    fm_context *contexts; /* one for each thread that takes blocks, else one; the transposed coefs are the first's */
+    fm_context *contexts; /* one for each thread that takes blocks, else one */
     int64_t places;       /* whole: blocks taken at once */
     double *sums;         /* (places, 2): loss and weight of each */
     char *grads;          /* (places - 1) gradients: the first block's goes where the caller wants it */
@@ -42,6 +42,9 @@ int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows,
  * they are finite is returned, for contiguous rows of the network's type; else 1. */
 int fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
                     void *const *a, int check);
+
+/* What gradients need of the parameters; to be called when they have changed. */
+void fm_crew_prepare(const fm_crew *crew, const char *params);
 
 /* Run one block of the batch, or as many as are taken at once, from `row` on: add to *loss and *weight, and to grad,
  * unless that is NULL; at row 0 grad is written. Returns the rows done; *work: in flops. */

@@ -69,12 +69,13 @@ typedef void (*fm_update)(int64_t n, int64_t n_coefs, void *w, const void *g, vo
 
 typedef struct fm_kernels {
     int width; /* reals in a vector */
+    int panel; /* vectors of the columns of a matrix that a product works on at a time */
 
     /* c (m, n) = bias (n), or zero where bias is NULL, + a (m, k) b (k, n); each element one chain of fma over k
      * ascending. ahead: 0, or how many elements behind those of a the rows lie that will be asked for later, to be fetched
      * from distant memory meanwhile; nothing need be there. ending: 0, or what fm_ending says of a value g, and c = g(c)
-     * in the end, or of a derivative g', and c *= g'(v); v (m, n), rows ldc apart: what that needs. For a single column of
-     * the network use `dot`. */
+     * in the end, or of a derivative g', and c *= g'(v); v (m, n), rows ldc apart: what that needs; it may be c. For a
+     * single column of the network use `dot`. */
     void (*product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                     const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v);
     /* out (m) = a (m, k) w (k) + bias[0]; 16 chains, lane k mod 16, added by halves, the bias (unless NULL) last. */
@@ -100,10 +101,10 @@ typedef struct fm_kernels {
      * a = z. Where n exceeds 1, what follows z and a, up to a whole vector, is overwritten. */
     void (*row_forward)(int64_t n, int64_t k, const void *x, const void *w, const void *bias, int activation,
                         const double *params, void *z, void *a);
-    /* out (k) = (delta (n) w^T) * g'(v), k at most `width`; transposed (n, k), with rows ldt apart, is w^T and read where
-     * n and k exceed 1. Where k exceeds 1, what follows out, up to a whole vector, is overwritten. */
-    void (*row_delta)(int64_t n, int64_t k, const void *delta, const void *w, const void *transposed, int64_t ldt,
-                      int activation, const double *params, const void *v, void *out);
+    /* out (k) = (delta (n) w^T) * g'(v), w (k, n), n and k at most `width`. out may be v. Where k exceeds 1, what follows
+     * out, up to a whole vector, is overwritten. */
+    void (*row_delta)(int64_t n, int64_t k, const void *delta, const void *w, int activation, const double *params,
+                      const void *v, void *out);
     /* dw (k, n), contiguous, = x^T delta and db (n) = delta, n at most `width`. */
     void (*row_gradient)(int64_t n, int64_t k, const void *x, const void *delta, void *dw, void *db);
 

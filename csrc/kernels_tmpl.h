@@ -50,6 +50,7 @@ enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
 
 static const fm_kernels K(table) = {
     .width = V(width),
+    .panel = FM_TILE_VECTORS,
     .product = K(product),
     .dot = K(dot),
     .outer = K(outer),

@@ -101,8 +101,22 @@ char *fm_take(char *base, int64_t *used, int64_t bytes)
 /* The distance of the rows of layer l (see fm_layer). */
 static int64_t row_distance(const fm_context *c, int64_t l)
 {
-    const int64_t fan_out = c->net->units[l + 1];
-    return fan_out == 1 || c->net->activations[l] == FM_OWN ? fan_out : round_up(fan_out, CACHE_LINE / c->real);
+    /* Rows that are a multiple of so many lines apart would lie in few places of the nearest cache. Those that an
+     * activation passes over as one array have nothing between them. */
+    enum { FEW_PLACES = 4 };
+    const int64_t fan_out = c->net->units[l + 1], line = CACHE_LINE / c->real;
+    if (fan_out == 1 || c->net->activations[l] == FM_OWN)
+        return fan_out;
+    const int64_t lines = (fan_out + line - 1) / line;
+    const int gap = lines % FEW_PLACES == 0 && fm_ending(c->net->activations[l], 0) != FM_END_PLAIN;
+    return (lines + gap) * line;
+}
+
+/* Reals of a row of layer l: whole vectors also where rows lie closer. */
+static int64_t row_room(const fm_context *c, int64_t l)
+{
+    const int64_t whole = round_up(c->net->units[l + 1], CACHE_LINE / c->real), distance = row_distance(c, l);
+    return distance > whole ? distance : whole;
 }
 
 static const fm_activation_kernel *kernel_of(const fm_context *c, int64_t l)
@@ -123,6 +137,15 @@ static int is_narrow(const fm_context *c)
     return 1;
 }
 
+/* Divide the transposed coefs of a layer into panels as even as whole vectors allow. */
+static void divide_panels(const fm_context *c, fm_layer *layer)
+{
+    const int64_t width = c->kernels->width, vectors = (layer->fan_in + width - 1) / width;
+    const int64_t panels = (vectors + c->kernels->panel - 1) / c->kernels->panel;
+    layer->panel = vectors / panels * width;
+    layer->wider_panels = vectors % panels;
+}
+
 static void lay_out_layers(fm_context *c, fm_layer *layers)
 {
     const fm_network *net = c->net;
@@ -133,7 +156,7 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
     int64_t coefs = 0, intercepts = c->n_coefs;
     for (int64_t l = 0; l < c->n_layers; l++) {
         const int64_t fan_in = net->units[l], fan_out = net->units[l + 1];
-        if (layers)
+        if (layers) {
             layers[l] = (fm_layer){
                 .fan_in = fan_in,
                 .fan_out = fan_out,
@@ -147,10 +170,19 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
                 .kernel = kernel_of(c, l),
                 .activation_params = net->activation_params + l * FM_MAX_ACTIVATION_PARAMS,
             };
+            divide_panels(c, &layers[l]);
+        }
         coefs += fan_in * fan_out;
         intercepts += fan_out;
     }
     c->n_params = intercepts;
+}
+
+/* Whether the deltas of layer l may overwrite what its derivative needs. */
+static int is_delta_in_place(const fm_context *c, int64_t l, int slices)
+{
+    return slices == 1 && l < c->n_layers - 1 && c->net->units[l + 1] > 1 &&
+           fm_ending(c->net->activations[l], 1) != FM_END_PLAIN;
 }
 
 /* z, a, delta and transposed coefs of the layers, for gradients. */
@@ -159,12 +191,14 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
     const int64_t line = CACHE_LINE / c->real;
     for (int64_t l = 0; l < c->n_layers; l++) {
         const int64_t fan_in = c->net->units[l], fan_out = c->net->units[l + 1];
-        const int64_t bytes = rows * round_up(fan_out, line) * c->real, transposed_ld = round_up(fan_in, line);
+        const int64_t bytes = rows * row_room(c, l) * c->real, transposed_ld = round_up(fan_in, line);
         char *a = fm_take(base, used, bytes), *z = a, *transposed = NULL;
         if (needs_of(c->net, l) == FM_NEEDS_PREACTIVATION)
             z = fm_take(base, used, bytes);
-        char *delta = slices > 1 ? fm_take(base, used, bytes) : c->delta[(c->n_layers - 1 - l) % 2];
-        if (l > 0 && fan_in > 1 && fan_out > 1)
+        char *delta = is_delta_in_place(c, l, slices) ? z
+                      : slices > 1                    ? fm_take(base, used, bytes)
+                                                      : c->delta[(c->n_layers - 1 - l) % 2];
+        if (slices > 1 && l > 0 && fan_in > 1 && fan_out > 1)
             transposed = fm_take(base, used, fan_out * transposed_ld * c->real);
         if (!base)
             continue;
@@ -176,6 +210,16 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
     }
 }
 
+/* Rows of the largest matrix of transposed coefs that deltas are multiplied with. */
+static int64_t deepest(const fm_context *c)
+{
+    int64_t units = 0;
+    for (int64_t l = 1; l < c->n_layers; l++)
+        if (c->net->units[l + 1] > units)
+            units = c->net->units[l + 1];
+    return units;
+}
+
 int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, int slices, char *base)
 {
     int64_t used = 0, widest = 0;
@@ -185,9 +229,9 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     lay_out_layers(c, c->layers);
     c->narrow = is_narrow(c);
     const int64_t line = CACHE_LINE / c->real, n_outputs = net->units[net->n_layers];
-    for (int64_t l = 1; l <= c->n_layers; l++)
-        if (round_up(net->units[l], line) > widest)
-            widest = round_up(net->units[l], line);
+    for (int64_t l = 0; l < c->n_layers; l++)
+        if (row_room(c, l) > widest)
+            widest = row_room(c, l);
     for (int i = 0; i < 2 && slices == 1; i++)
         c->delta[i] = fm_take(base, &used, rows * widest * c->real);
     c->loss_scratch_bytes = round_up(c->kernels->loss_scratch(n_outputs), CACHE_LINE);
@@ -198,6 +242,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->gathered = fm_take(base, &used, rows * c->gathered_ld * c->real);
     if (purpose == FM_FOR_CONVERTING_FORWARD)
         return used;
+    c->panel = fm_take(base, &used, slices == 1 ? c->kernels->panel * c->kernels->width * deepest(c) * c->real : 0);
     c->sparse_grad = fm_take(base, &used, net->units[0] * net->units[1] * c->real);
     take_layers(c, rows, slices, base, &used);
     return used;
@@ -365,36 +410,48 @@ void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_
 /* What the derivative of a layer's activation needs. */
 static char *needed(const fm_layer *layer) { return layer->needs == FM_NEEDS_PREACTIVATION ? layer->z : layer->a; }
 
+/* out = delta W^T of layer l, which may end with a derivative. Panel by panel of the coefs, each transposed just before
+ * it is used: a copy of all of them would drive other things out of the cache. */
+static void delta_product(const fm_context *c, const char *w, int64_t l, int64_t rows, const char *delta, char *out,
+                          int64_t ld_out, int ending, const char *v)
+{
+    const fm_kernels *k = c->kernels;
+    const fm_layer *layer = &c->layers[l];
+    const int64_t m = layer->fan_in, n = layer->fan_out, ld = layer->ld;
+    if (n == 1) {
+        k->product(rows, m, 1, delta, 1, w, m, NULL, out, ld_out, 0, ending, v);
+        return;
+    }
+    if (layer->transposed) {
+        k->product(rows, m, n, delta, ld, layer->transposed, layer->transposed_ld, NULL, out, ld_out, 0, ending, v);
+        return;
+    }
+    for (int64_t from = 0, left = layer->wider_panels, columns; from < m; from += columns, left--) {
+        const int64_t wide = layer->panel + (left > 0 ? k->width : 0), place = from * c->real;
+        columns = m - from < wide ? m - from : wide;
+        k->transpose(columns, n, w + place * n, n, c->panel, wide);
+        k->product(rows, columns, n, delta, ld, c->panel, wide, NULL, out + place, ld_out, 0, ending, v + place);
+    }
+}
+
 /* delta of the layer below: (delta W^T) * g'(v) */
 static void layer_delta(const fm_context *c, const char *params, int64_t l, const fm_block *b, fm_draw *draw)
 {
-    const fm_kernels *k = c->kernels;
     const fm_layer *layer = &c->layers[l], *below = &c->layers[l - 1];
-    const char *w = params + layer->coefs, *deltas = at(c, b, layer->delta, layer->ld);
+    const char *w = params + layer->coefs, *delta = at(c, b, layer->delta, layer->ld);
     const char *v = at(c, b, needed(below), below->ld);
     char *out = at(c, b, below->delta, below->ld);
-    const int64_t strip = strip_rows(c, b->rows, below->ld), n = layer->fan_out;
     const int ending = layer->fan_in > 1 ? below->derivative_ending : FM_END_PLAIN;
     if (draw) {
         draw->layer = l - 1;
         draw->ld = below->ld;
     }
-    for (int64_t i = 0; i < b->rows; i += strip) {
-        const int64_t rows = b->rows - i < strip ? b->rows - i : strip, place = i * below->ld * c->real;
-        const char *delta = deltas + i * layer->ld * c->real;
-        fm_draw own;
-        if (layer->fan_in == 1)
-            k->dot(rows, n, delta, layer->ld, w, NULL, out + place);
-        else if (n == 1)
-            k->product(rows, layer->fan_in, 1, delta, 1, w, layer->fan_in, NULL, out + place, below->ld, 0, ending,
-                       v + place);
-        else
-            k->product(rows, layer->fan_in, n, delta, layer->ld, layer->transposed, layer->transposed_ld, NULL,
-                       out + place, below->ld, 0, ending, v + place);
-        if (ending == FM_END_PLAIN)
-            below->kernel->derivative(rows * below->ld, v + place, out + place, below->activation_params,
-                                      strip_draw(draw, i, &own));
-    }
+    if (layer->fan_in == 1)
+        c->kernels->dot(b->rows, layer->fan_out, delta, layer->ld, w, NULL, out);
+    else
+        delta_product(c, w, l, b->rows, delta, out, below->ld, ending, v);
+    if (ending == FM_END_PLAIN)
+        below->kernel->derivative(b->rows * below->ld, v, out, below->activation_params, draw);
 }
 
 /* Loss of the outputs and, where wanted, the delta of the output layer. */
@@ -458,9 +515,8 @@ static void single_backward(const fm_context *c, const char *params, const fm_bl
         const char *delta = at(c, b, layer->delta, layer->ld);
         k->row_gradient(n, m, in, delta, grad + layer->coefs, grad + layer->intercepts);
         if (below)
-            k->row_delta(n, m, delta, params + layer->coefs, layer->transposed, layer->transposed_ld, below->activation,
-                         below->activation_params, at(c, b, needed(below), below->ld),
-                         at(c, b, below->delta, below->ld));
+            k->row_delta(n, m, delta, params + layer->coefs, below->activation, below->activation_params,
+                         at(c, b, needed(below), below->ld), at(c, b, below->delta, below->ld));
     }
 }
 

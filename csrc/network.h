@@ -7,7 +7,8 @@
 
 /* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned; or 1
  * for a single unit; or fan_out for an activation of the caller's own, which then gets many rows in one call and
- * sees nothing else. z and a coincide unless the derivative needs the pre-activation. */
+ * sees nothing else. z and a coincide unless the derivative needs the pre-activation. delta takes the place of what the
+ * derivative needs where the product that computes it ends with the derivative. */
 typedef struct fm_layer {
     int64_t fan_in, fan_out, ld;
     int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */
@@ -15,8 +16,11 @@ typedef struct fm_layer {
     const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */
-    char *transposed;          /* coefs^T (fan_out, transposed_ld), for the deltas of the layer below */
-    int64_t transposed_ld;
+    /* coefs^T (fan_out, transposed_ld), for the deltas of the layer below, where slices of a block share it; else NULL, and
+     * panels of its columns are made where they are needed: `wider_panels` of panel + width columns, then others of
+     * `panel`. */
+    char *transposed;
+    int64_t transposed_ld, panel, wider_panels;
 } fm_layer;
 
 /* A network laid out in a workspace for blocks of at most `rows` rows. */
@@ -27,10 +31,11 @@ typedef struct fm_context {
     int64_t rows, n_layers, n_coefs, n_params;
     int narrow; /* the units of each layer fit a vector, and no activation draws or is the caller's own */
     fm_layer *layers;
-    char *gathered;     /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
+    char *gathered; /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
     int64_t gathered_ld;
-    char *delta[2];     /* (rows, widest ld), where a block is not shared: the layers take turns */
-    char *sparse_grad;  /* gradient of the first layer's coefs in one block of CSR rows */
+    char *delta[2]; /* (rows, widest ld), where a block is not shared: the layers take turns */
+    char *panel; /* of transposed coefs, where a block is not shared */
+    char *sparse_grad; /* gradient of the first layer's coefs in one block of CSR rows */
     char *loss_scratch; /* for each slice */
     int64_t loss_scratch_bytes;
 } fm_context;
@@ -69,7 +74,7 @@ void fm_block_input(const fm_context *c, fm_block *b);
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
                       int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw);
 
-/* The transposed coefs that deltas need, rows from .. to - 1 of layer l; once per change of the parameters. */
+/* The transposed coefs that slices of a block share, rows from .. to - 1 of layer l; once per change of the parameters. */
 void fm_transpose_coefs(const fm_context *c, const char *params, int64_t l, int64_t from, int64_t to);
 
 /* Loss and, unless grad is NULL, the sums over the block's rows for the gradient: written where `first`, else added.

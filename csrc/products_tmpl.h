@@ -605,9 +605,15 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
                 square[r] = r < high ? V(load_first)(a + (i + r) * lda + j, in) : V(zero)();
             V(transpose)(square);
 #pragma GCC unroll 16
-            for (int c = 0; c < SIDE; c++)
-                if (c < wide)
-                    V(store_first)(b + (j + c) * ldb + i, out, square[c]);
+            for (int c = 0; c < SIDE; c++) {
+                REAL *place = b + (j + c) * ldb + i;
+                if (c >= wide)
+                    break;
+                if (high >= SIDE)
+                    V(store)(place, square[c]);
+                else
+                    V(store_first)(place, out, square[c]);
+            }
         }
 }
 

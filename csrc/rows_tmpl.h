@@ -30,11 +30,27 @@ FM_INLINE void K(spread)(const double *params, V(t) * p)
         p[i] = V(set1)((REAL)params[i]);
 }
 
-/* sum + x (k) b, whose k rows are ldb apart and have the lanes `in`. */
-FM_INLINE V(t) K(row_product)(int64_t k, const REAL *x, const REAL *b, int64_t ldb, V(mask) in, V(t) sum)
+/* sum + x (k) b, whose k rows follow each other and have the lanes `in`, the first n. */
+FM_INLINE V(t) K(row_product)(int64_t k, int64_t n, const REAL *x, const REAL *b, V(mask) in, V(t) sum)
 {
-    for (int64_t j = 0; j < k; j++, b += ldb)
+    for (int64_t j = 0; j < k; j++, b += n)
         sum = V(fma)(V(set1)(x[j]), V(load_first)(b, in), sum);
+    return sum;
+}
+
+/* x (n) b^T, b (k, n), transposed in registers. */
+static V(t) K(row_product_transposed)(int64_t k, int64_t n, const REAL *x, const REAL *b)
+{
+    const V(mask) in = V(first)(n);
+    V(t) square[V(width)], sum = V(zero)();
+#pragma GCC unroll 16
+    for (int r = 0; r < V(width); r++)
+        square[r] = r < k ? V(load_first)(b + r * n, in) : V(zero)();
+    V(transpose)(square);
+#pragma GCC unroll 16
+    for (int r = 0; r < V(width); r++)
+        if (r < n)
+            sum = V(fma)(V(set1)(x[r]), square[r], sum);
     return sum;
 }
 
@@ -57,7 +73,7 @@ static void K(row_forward)(int64_t n, int64_t k, const void *x, const void *w, c
         K(dot)(1, k, x, k, w, bias, &dot);
         sum = V(set1)(dot);
     } else {
-        sum = K(row_product)(k, x, w, n, in, V(load_first)(bias, in));
+        sum = K(row_product)(k, n, x, w, in, V(load_first)(bias, in));
     }
     if (z)
         K(store_units)(n, z, sum);
@@ -86,8 +102,8 @@ static void K(row_gradient)(int64_t n, int64_t k, const void *x_, const void *de
     V(store_first)(db, in, V(add)(zero, d));
 }
 
-static void K(row_delta)(int64_t n, int64_t k, const void *delta, const void *w, const void *transposed, int64_t ldt,
-                         int activation, const double *params, const void *v, void *out)
+static void K(row_delta)(int64_t n, int64_t k, const void *delta, const void *w, int activation, const double *params,
+                         const void *v, void *out)
 {
     const V(mask) in = V(first)(k);
     V(t) sum, p[FM_MAX_ACTIVATION_PARAMS];
@@ -96,9 +112,9 @@ static void K(row_delta)(int64_t n, int64_t k, const void *delta, const void *w,
         K(dot)(1, n, delta, n, w, NULL, &dot);
         sum = V(set1)(dot);
     } else if (n == 1) {
-        sum = K(row_product)(1, delta, w, k, in, V(zero)());
+        sum = K(row_product)(1, k, delta, w, in, V(zero)());
     } else {
-        sum = K(row_product)(n, delta, transposed, ldt, in, V(zero)());
+        sum = K(row_product_transposed)(k, n, delta, w);
     }
     K(spread)(params, p);
     K(store_units)(k, out, V(mul)(sum, K(formulas)[activation].derivative(V(load_first)(v, in), p)));

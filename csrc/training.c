@@ -9,12 +9,6 @@
 
 static int64_t smaller(int64_t a, int64_t b) { return a < b ? a : b; }
 
-/* Of each slice of the coefs; once per change of the parameters. */
-static void transpose(void *params, const fm_context *c, int64_t l, int64_t from, int64_t to)
-{
-    fm_transpose_coefs(c, params, l, from, to);
-}
-
 int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass)
 {
     const fm_context *c = crew->contexts;
@@ -26,7 +20,7 @@ int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const
         pass->weight_sum = 0;
     }
     if (pass->grad)
-        fm_crew_slices(crew, transpose, (void *)params);
+        fm_crew_prepare(crew, params);
     while (pass->row < x->n_rows) {
         if (budget < 0)
             return FM_PAUSED;
@@ -104,7 +98,7 @@ static int run_blocks(const fm_crew *crew, char *params, const fm_rows *x, const
         t->loss_sum = 0;
         t->weight_sum = 0;
     }
-    fm_crew_slices(crew, transpose, params);
+    fm_crew_prepare(crew, params);
     while (t->batch_row < batch_rows) {
         int64_t work;
         if (*budget < 0)

@@ -67,6 +67,18 @@ def test_loss_and_gradient(fast_backend, oracle, make_problem, assert_agree, hid
         np.testing.assert_allclose(fast_backend.loss(*arguments), expected, rtol=tolerance, err_msg=what)
 
 
+@pytest.mark.parametrize("units", [(5, 64, 130, 3), (70, 31, 64, 1), (3, 256, 2, 49, 33, 2)], ids=str)
+def test_gradient_of_wide_layers(fast_backend, oracle, make_problem, assert_agree, units, hidden, dtype):
+    problem = make_problem(units, hidden, ("squared_error", "identity"), dtype, n_rows=300)
+    grad, expected = np.full_like(problem.params, np.nan), np.empty_like(problem.params)
+    for backend, out in ((fast_backend, grad), (oracle, expected)):
+        backend.loss_grad(problem.spec, problem.params, problem.data, 0.3, out)
+    layout = problem.spec.layout
+    for of in (layout.coefs, layout.intercepts):
+        for got, wanted in zip(of(grad), of(expected), strict=True):
+            assert_agree(got, wanted)
+
+
 def trained(backend, problem, solver, *, n_epochs, batch_size, alpha=0.05, rows=None, seed=None, rate=2e-3, **hyper):
     """Return parameters, solver state, losses and order of rows after some epochs of a copy of the problem."""
     params = problem.spec.layout.allocate(problem.spec.dtype)

@@ -120,6 +120,13 @@ def test_networks_without_hidden_layers(isas, make_problem, dtype, solver, units
         assert_isas_agree(isas, lambda p=problem: [*loss_grad(p), *train(p, solver, 17)], f"{output} {csr=} {weights=}")
 
 
+@pytest.mark.parametrize("hidden", ["relu", "tanh", "silu"])
+def test_layers_of_several_panels(isas, make_problem, dtype, solver, hidden):
+    for batch in (300, 40, 1):
+        problem = make_problem((7, 64, 130, 33, 3), hidden, ("squared_error", "identity"), dtype, n_rows=300)
+        assert_isas_agree(isas, lambda p=problem, b=batch: [*loss_grad(p), *train(p, solver, b)], f"{batch=}")
+
+
 @pytest.mark.parametrize("csr", [False, True], ids=["dense", "csr"])
 def test_steps_over_several_blocks_and_calls(isas, make_problem, dtype, solver, csr):
     # Many rows: C returns in the middle of a step to let signals in.

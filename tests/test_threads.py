@@ -120,6 +120,15 @@ def test_bits_of_every_activation(make_problem, hidden, dtype):
 
 
 @needs_c
+@pytest.mark.parametrize("activation", ["relu", "tanh", "gelu"])
+def test_bits_of_layers_of_several_panels(make_problem, activation, dtype):
+    # One thread transposes panels of the coefs and overwrites outputs with deltas; several share all of the former.
+    for n_rows, batch in SIZES:
+        problem = make_problem((7, 64, 130, 33, 3), activation, ("squared_error", "identity"), dtype, n_rows=n_rows)
+        assert_threads_change_nothing(lambda p=problem, b=batch: everything(p, "adam", b), f"{n_rows}")
+
+
+@needs_c
 def test_bits_of_every_loss(make_problem, pair, dtype):
     for n_rows, batch in SIZES[1:]:
         problem = make_problem((7, 40, 5), "relu", pair, dtype, n_rows=n_rows, weights=batch == 200)
