@@ -69,7 +69,7 @@ typedef void (*fm_update)(int64_t n, int64_t n_coefs, void *w, const void *g, vo
 
 typedef struct fm_kernels {
     int width; /* reals in a vector */
-    int panel; /* vectors of the columns of a matrix that a product works on at a time */
+    int panel; /* vectors of columns that a product of several rows works on at a time */
 
     /* c (m, n) = bias (n), or zero where bias is NULL, + a (m, k) b (k, n); each element one chain of fma over k
      * ascending. ahead: 0, or how many elements behind those of a the rows lie that will be asked for later, to be fetched

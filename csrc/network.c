@@ -101,8 +101,8 @@ char *fm_take(char *base, int64_t *used, int64_t bytes)
 /* The distance of the rows of layer l (see fm_layer). */
 static int64_t row_distance(const fm_context *c, int64_t l)
 {
-    /* Rows that are a multiple of so many lines apart would lie in few places of the nearest cache. Those that an
-     * activation passes over as one array have nothing between them. */
+    /* Rows that are a multiple of so many lines apart would lie in few places of the nearest cache. Not where the activation
+     * always passes over all rows as one array: it would compute what lies between them, too. */
     enum { FEW_PLACES = 4 };
     const int64_t fan_out = c->net->units[l + 1], line = CACHE_LINE / c->real;
     if (fan_out == 1 || c->net->activations[l] == FM_OWN)
@@ -242,9 +242,10 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->gathered = fm_take(base, &used, rows * c->gathered_ld * c->real);
     if (purpose == FM_FOR_CONVERTING_FORWARD)
         return used;
-    c->panel = fm_take(base, &used, slices == 1 ? c->kernels->panel * c->kernels->width * deepest(c) * c->real : 0);
     c->sparse_grad = fm_take(base, &used, net->units[0] * net->units[1] * c->real);
     take_layers(c, rows, slices, base, &used);
+    /* The last, so that tools that watch the ends of a workspace see it when too much is written. */
+    c->panel = fm_take(base, &used, slices == 1 ? c->kernels->panel * c->kernels->width * deepest(c) * c->real : 0);
     return used;
 }
 

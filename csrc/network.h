@@ -5,10 +5,11 @@
 
 #include "fastmlp.h"
 
-/* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned; or 1
- * for a single unit; or fan_out for an activation of the caller's own, which then gets many rows in one call and
- * sees nothing else. z and a coincide unless the derivative needs the pre-activation. delta takes the place of what the
- * derivative needs where the product that computes it ends with the derivative. */
+/* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned, with
+ * perhaps a line between them; or 1 for a single unit; or fan_out for an activation of the caller's own, which then gets
+ * many rows in one call and sees nothing else. z and a coincide unless the derivative needs the pre-activation. The delta
+ * of hidden units takes the place of what the derivative needs where the product that computes it ends with the derivative
+ * and the block is not shared. */
 typedef struct fm_layer {
     int64_t fan_in, fan_out, ld;
     int64_t coefs, intercepts; /* offsets in the parameter vector, in bytes */

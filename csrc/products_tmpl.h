@@ -606,9 +606,9 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
             V(transpose)(square);
 #pragma GCC unroll 16
             for (int c = 0; c < SIDE; c++) {
-                REAL *place = b + (j + c) * ldb + i;
                 if (c >= wide)
                     break;
+                REAL *place = b + (j + c) * ldb + i;
                 if (high >= SIDE)
                     V(store)(place, square[c]);
                 else

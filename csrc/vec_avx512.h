@@ -12,7 +12,7 @@
  *   lt, le, eq         false where an operand is NaN
  *   select(m, a, b)    a where m, else b
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
- *   sum_lanes(r)       lane i is the sum of the lanes of r[i], i < width, by halves; r is overwritten
+ *   sum_lanes(r)       lane i is the sum of the lanes of r[i], i < width, by halves; r may be overwritten
  *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   load_wide(p, out)  the same of the `width` numbers at p
