@@ -137,15 +137,6 @@ static int is_narrow(const fm_context *c)
     return 1;
 }
 
-/* Divide the transposed coefs of a layer into panels as even as whole vectors allow. */
-static void divide_panels(const fm_context *c, fm_layer *layer)
-{
-    const int64_t width = c->kernels->width, vectors = (layer->fan_in + width - 1) / width;
-    const int64_t panels = (vectors + c->kernels->panel - 1) / c->kernels->panel;
-    layer->panel = vectors / panels * width;
-    layer->wider_panels = vectors % panels;
-}
-
 static void lay_out_layers(fm_context *c, fm_layer *layers)
 {
     const fm_network *net = c->net;
@@ -156,7 +147,7 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
     int64_t coefs = 0, intercepts = c->n_coefs;
     for (int64_t l = 0; l < c->n_layers; l++) {
         const int64_t fan_in = net->units[l], fan_out = net->units[l + 1];
-        if (layers) {
+        if (layers)
             layers[l] = (fm_layer){
                 .fan_in = fan_in,
                 .fan_out = fan_out,
@@ -170,8 +161,6 @@ static void lay_out_layers(fm_context *c, fm_layer *layers)
                 .kernel = kernel_of(c, l),
                 .activation_params = net->activation_params + l * FM_MAX_ACTIVATION_PARAMS,
             };
-            divide_panels(c, &layers[l]);
-        }
         coefs += fan_in * fan_out;
         intercepts += fan_out;
     }
@@ -183,6 +172,15 @@ static int is_delta_in_place(const fm_context *c, int64_t l, int slices)
 {
     return slices == 1 && l < c->n_layers - 1 && c->net->units[l + 1] > 1 &&
            fm_ending(c->net->activations[l], 1) != FM_END_PLAIN;
+}
+
+/* Divide the transposed coefs of a layer into panels as even as whole vectors allow. */
+static void divide_panels(const fm_context *c, fm_layer *layer)
+{
+    const int64_t width = c->kernels->width, vectors = (layer->fan_in + width - 1) / width;
+    const int64_t panels = (vectors + c->kernels->panel - 1) / c->kernels->panel;
+    layer->panel = vectors / panels * width;
+    layer->wider_panels = vectors % panels;
 }
 
 /* z, a, delta and transposed coefs of the layers, for gradients. */
@@ -207,6 +205,7 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
         c->layers[l].delta = delta;
         c->layers[l].transposed = transposed;
         c->layers[l].transposed_ld = transposed_ld;
+        divide_panels(c, &c->layers[l]);
     }
 }
 
