@@ -57,49 +57,56 @@ def log_remainder(z):
     return mp.mpf(2) / 3 if z < mp.mpf("1e-20") else (2 * mp.atanh(s) - 2 * s) / s**3
 
 
-TANH_BOUNDS = [0.0, 0.59375, 0.84375, 1.1875, 1.6875, 2.375, 3.375, 4.75, 9.02]
-"""Of the intervals of the float32 tanh: two to an octave, so that the upper bits of a number tell its interval."""
+TANH_BOUNDS = [*((u - 2) / 3.125 for u in (2, 3, 4, 6, 8, 12, 16, 24)), 9.02]
+"""Of the intervals of the float32 tanh: two to an octave of 3.125 |x| + 2, so that its upper bits tell the interval."""
 
 
-def near_a_float(low, high):
-    """Return a float32 near the middle of an interval whose tanh is nearly a float32, and that."""
-    middle = np.float32((low + high) / 2).view(np.int32)
-    best = None
-    for step in range(-1000, 1000):
-        x = (middle + np.int32(step)).view(np.float32)
-        y = mp.tanh(mp.mpf(float(x)))
-        rounded = np.float32(float(y))
-        error = abs(y - mp.mpf(float(rounded)))
-        if best is None or error < best[0]:
-            best = error, float(x), float(rounded)
-    return best[1:]
+def shifted(coefficients, h):
+    """Return the coefficients of p(t + h)."""
+    result = list(coefficients)
+    for i in range(len(result)):
+        for j in range(len(result) - 2, i - 1, -1):
+            result[j] += h * result[j + 1]
+    return result
 
 
 def tanh_piece(low, high, degree):
-    """Return center c and coefficients of tanh(x) = a + (x - c) (b + ...) on an interval, and the greatest error.
+    """Return center c and coefficients of tanh(x) = a + b (x - c) + ... on an interval, and the greatest error.
 
-    The first starts with 0 + x (1 + ...), for which errors are relative; the last has its center at the end, where
-    tanh is 1 to rounding.
+    The center is the float32 near the middle at which a is nearest to a float32. The first interval starts with
+    0 + x (1 + ...), for which errors are relative; the last has its center at the end, where tanh is 1 to rounding.
     """
+    tiny = mp.mpf("1e-9")
     if low == 0:
         rest, error = remez(
             lambda x: mp.mpf(-1) / 3 * x if x < mp.mpf("1e-20") else (mp.tanh(x) / x - 1) / x,
-            lambda x: x + mp.mpf("1e-9"),
+            lambda x: x + tiny,
             mp.mpf(0),
             mp.mpf(high),
             degree - 2,
         )
         return 0.0, [0.0, 1.0, *rest], error
-    center, value = (float(np.float32(high)), 1.0) if high == TANH_BOUNDS[-1] else near_a_float(low, high)
-    c, a, tiny = mp.mpf(center), mp.mpf(value), mp.mpf("1e-9")
-    rest, error = remez(
-        lambda t: (mp.tanh(c + t) - a) / t if abs(t) > tiny else 1 - mp.tanh(c) ** 2,
-        lambda t: max(abs(t), tiny),
-        mp.mpf(low) - c,
-        mp.mpf(high) - c - mp.mpf("1e-3") * (value == 1),
-        degree - 1,
-    )
-    return center, [value, *rest], error
+    if high == TANH_BOUNDS[-1]:
+        center = float(np.float32(high))
+        rest, error = remez(
+            lambda t: (mp.tanh(center + t) - 1) / t,
+            lambda t: abs(t),
+            mp.mpf(low) - center,
+            mp.mpf(high) - center - mp.mpf("1e-3"),
+            degree - 1,
+        )
+        return center, [1.0, *rest], error
+    middle = np.float32((low + high) / 2)
+    half = mp.mpf(high - low) / 2
+    coefficients, error = remez(lambda t: mp.tanh(float(middle) + t), lambda t: mp.mpf(1), -half, half, degree)
+    candidates = (middle.view(np.int32) + np.arange(-1000, 1000, dtype=np.int32)).view(np.float32)
+
+    def distance(center):
+        value = mp.polyval(coefficients[::-1], float(center) - float(middle))
+        return abs(value - float(np.float32(float(value))))
+
+    center = min(candidates, key=distance)
+    return float(center), shifted(coefficients, mp.mpf(float(center) - float(middle))), error
 
 
 def hexadecimal(x, bits):
@@ -134,7 +141,7 @@ def main():
         for name, (coefficients, error) in tables:
             print(f"{name}: relative error 2^{mp.nstr(mp.log(error, 2), 4)}, ascending")
             print("".join(f"    {hexadecimal(c, bits)},\n" for c in coefficients), end="")
-    pieces = [tanh_piece(low, high, 8) for low, high in pairwise(TANH_BOUNDS)]
+    pieces = [tanh_piece(low, high, 7) for low, high in pairwise(TANH_BOUNDS)]
     print(f"float32 TANH: errors {', '.join(mp.nstr(error, 2) for _, _, error in pieces)}; centers, then coefficients")
     for row in zip(*([center, *coefficients] for center, coefficients, _ in pieces), strict=True):
         print(f"    {{{', '.join(hexadecimal(x, 32) for x in row)}}},")

@@ -48,30 +48,30 @@
 static const float K(vexp_table)[EXP_TERMS] = {
     0x1.p-1f, 0x1.5554bp-3f, 0x1.555486p-5f, 0x1.1227fep-7f, 0x1.6d990cp-10f,
 };
-#define TANH_DEGREE 8
-#define TANH_FIRST_BITS 0x3ed80000 /* an interval below 0.59375, where the second of them begins */
+#define TANH_DEGREE 7
+#define TANH_SCALE 3.125f
+#define TANH_OFFSET 2.0f
 #define TANH_HALF_OCTAVE 22
 /* Centers of the 8 intervals, then the coefficients of 1, x - center, ... */
 static const float K(vtanh_table)[TANH_DEGREE + 2][8] = {
-    {0x0.p+0f, 0x1.70064ep-1f, 0x1.040142p+0f, 0x1.6ff9acp+0f, 0x1.040526p+1f, 0x1.7004ep+1f, 0x1.040308p+2f,
+    {0x0.p+0f, 0x1.eb88dep-2f, 0x1.eb84dcp-1f, 0x1.9999ep+0f, 0x1.47acacp+1f, 0x1.eb7ddap+1f, 0x1.70a4bcp+2f,
      0x1.20a3d8p+3f},
-    {0x0.p+0f, 0x1.3b79e2p-1f, 0x1.8942ap-1f, 0x1.c94e14p-1f, 0x1.eeaf3ap-1f, 0x1.fcc08cp-1f, 0x1.ffb272p-1f, 0x1.p+0f},
-    {0x1.p+0f, 0x1.3d9d6ap-1f, 0x1.a3e26p-2f, 0x1.9e304ap-3f, 0x1.105d12p-4f, 0x1.9e6872p-7f, 0x1.36206cp-10f,
-     0x1.27454ap-21f},
-    {-0x1.7bce28p-27f, -0x1.8767fp-2f, -0x1.4281e4p-2f, -0x1.71f142p-3f, -0x1.072702p-4f, -0x1.9bc774p-7f,
-     -0x1.35f17ap-10f, 0x1.244ffep-20f},
-    {-0x1.5555f2p-2f, 0x1.d6d53ap-6f, 0x1.af0234p-4f, 0x1.80b85ap-4f, 0x1.46eddp-5f, 0x1.0f07c6p-7f, 0x1.9cc984p-11f,
-     0x1.249e16p-23f},
-    {0x1.3e21cep-14f, 0x1.c17e02p-4f, 0x1.8bbd5cp-6f, -0x1.83fac6p-6f, -0x1.18e058p-6f, -0x1.081b82p-8f,
-     -0x1.9bcdecp-12f, -0x1.e3819cp-20f},
-    {0x1.0f4516p-3f, -0x1.03a2d6p-4f, -0x1.6cb9fap-5f, -0x1.7353b2p-8f, 0x1.36c174p-8f, 0x1.90bbeap-10f,
-     0x1.474e62p-13f, -0x1.ff55fap-20f},
-    {0x1.4b019ap-8f, -0x1.3bba6cp-7f, 0x1.3e886ap-6f, 0x1.252bd6p-7f, -0x1.3278b2p-12f, -0x1.dc62bep-12f,
-     -0x1.b06dc6p-15f, -0x1.d233eap-21f},
-    {-0x1.1e71f8p-4f, 0x1.89a7dap-6f, 0x1.ccf9fap-10f, -0x1.1f0c22p-8f, -0x1.35ff96p-11f, 0x1.97503ap-14f,
-     0x1.fee74p-17f, -0x1.914f4p-23f},
-    {0x1.c3258ap-6f, 0x1.b4ac18p-4f, -0x1.73c8e4p-7f, 0x1.8089p-11f, 0x1.9e6c4p-12f, -0x1.4632cp-17f, -0x1.e6a3b2p-19f,
-     -0x1.1d3f18p-26f},
+    {0x0.p+0f, 0x1.c8f716p-2f, 0x1.7d11bep-1f, 0x1.d7e506p-1f, 0x1.f9ea98p-1f, 0x1.ff86e6p-1f, 0x1.fffd66p-1f,
+     0x1.p+0f},
+    {0x1.p+0f, 0x1.9a09dap-1f, 0x1.c8c22ep-2f, 0x1.3446eep-3f, 0x1.8309fap-6f, 0x1.e42ecp-10f, 0x1.4d0334p-15f,
+     0x1.8851bap-20f},
+    {-0x1.ad8cd8p-23f, -0x1.6df6a4p-2f, -0x1.53f4e2p-2f, -0x1.1c21p-3f, -0x1.7e6e2p-6f, -0x1.e3c274p-10f,
+     -0x1.4e7a36p-15f, 0x1.780aa6p-17f},
+    {-0x1.55524p-2f, -0x1.b82f32p-4f, 0x1.9313a4p-4f, 0x1.3e3a88p-4f, 0x1.f1b8fep-7f, 0x1.41e816p-10f, 0x1.bdcb7ap-16f,
+     0x1.1df3b6p-15f},
+    {-0x1.df9e62p-13f, 0x1.562cdap-3f, 0x1.33675cp-5f, -0x1.9fbfbap-6f, -0x1.da3828p-8f, -0x1.401f52p-11f,
+     -0x1.abeba8p-17f, 0x1.9b7482p-15f},
+    {0x1.152b38p-3f, -0x1.56d6c8p-6f, -0x1.a03138p-5f, 0x1.afae7p-11f, 0x1.56af56p-9f, 0x1.fc9534p-13f, 0x1.57105ep-18f,
+     0x1.30c524p-15f},
+    {-0x1.14f5f6p-7f, -0x1.b85ac8p-5f, 0x1.0ae982p-6f, 0x1.3c3edcp-8f, -0x1.593438p-11f, -0x1.60901p-14f,
+     -0x1.2a013cp-19f, 0x1.bf8694p-17f},
+    {-0x1.3fe66ep-5f, 0x1.ae2f2p-6f, 0x1.6cf29ap-8f, -0x1.99df3ap-9f, 0x1.19e08ep-14f, 0x1.83cfeap-16f, 0x1.521c4ep-21f,
+     0x1.029bacp-19f},
 };
 static const float K(vlog_table)[LOG_TERMS] = {
     0x1.55557ap-1f,
@@ -197,18 +197,18 @@ static inline V(t) K(vlogistic)(V(t) x)
 }
 
 #if FM_REAL_BITS == 32
-/* One polynomial in |x| - c for each of 8 intervals, which the upper bits of |x| tell: two to an octave. The centers c are
- * such that tanh(c) is a number of the type to a thousandth of its last place; the first is 0, with the polynomial
- * x + ..., the last the end, with 1 + ...: 1 is reached from 8.958 on, where the exact function is 0.55 ulp below it.
+/* One polynomial in |x| - c for each of 8 intervals, which the upper bits of u = 3.125 |x| + 2 tell: two to an octave of u,
+ * of which the lowest three bits are 0 where u is 2 and 7 in the last interval. The centers c are such that the constant
+ * coefficient is a number of the type to a thousandth of its last place; the first is 0, with the polynomial x + ..., the
+ * last the end, with 1 + ...: 1 is reached from 8.996 on, where the exact function is 0.52 ulp below it.
  *
- * ulp: tanh f32 fma 1.179 at 0x1.10590ep-1, got 0x1.f28a04p-2, want 0x1.f28a02p-2
- * ulp: tanh f32 scalar 1.238 at 0x1.12b22cp-1, got 0x1.f61d38p-2, want 0x1.f61d3ap-2 */
+ * ulp: tanh f32 fma 1.061 at 0x1.0419d2p-2, got 0x1.fd4ba8p-3, want 0x1.fd4baap-3
+ * ulp: tanh f32 scalar 1.078 at 0x1.0389e2p-2, got 0x1.fc3d8cp-3, want 0x1.fc3d8ep-3 */
 static inline V(t) K(vtanh)(V(t) x)
 {
     const V(t) a = V(min)(V(set1)(TANH_MAX), V(abs)(x));
-    /* From the first interval, in which 0.5 lies, to the last, in which 5 does. */
-    const V(int) bits = V(bits)(V(min)(V(set1)(5.0f), V(max)(V(set1)(0.5f), a)));
-    const V(int) interval = V(ishr)(V(isub)(bits, BITS(TANH_FIRST_BITS)), TANH_HALF_OCTAVE);
+    const V(t) u = V(fma)(a, V(set1)(TANH_SCALE), V(set1)(TANH_OFFSET));
+    const V(int) interval = V(ishr)(V(bits)(u), TANH_HALF_OCTAVE);
     const V(t) t = V(sub)(a, V(lookup)(K(vtanh_table)[0], interval));
     V(t) y = V(lookup)(K(vtanh_table)[TANH_DEGREE + 1], interval);
 #pragma GCC unroll 8
