@@ -146,7 +146,9 @@ FM_ACTIVATIONS(FM_ENTRY)
 static const fm_activation_kernel K(activations)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 #undef FM_ENTRY
 
-typedef void K(rule)(V(t) * w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f);
+/* The two parts of a solver's rule (solvers.h). */
+typedef V(t) K(moments_rule)(int turn, V(t) w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f);
+typedef V(t) K(weights_rule)(V(t) w, V(t) m, V(t) d, const V(t) * f);
 
 /* s[l] += x[l]^2 for 16 virtual lanes. */
 FM_INLINE void K(add_squares)(const vd_t *x, vd_t *s)
@@ -174,67 +176,104 @@ FM_INLINE void K(load_first_lanes)(int64_t n, const REAL *p, vd_t *x)
     }
 }
 
-/* One vector of an update; masked: its lanes `in` alone. With literal rule and moments (how many the solver has)
+/* One vector of an update up to what its weights depend on; masked: its lanes `in` alone. With literal numbers and rules
  * the calls are inlined and the factors stay in registers. */
-FM_INLINE void K(update_vector)(const int masked, V(mask) in, REAL *w, const REAL *g, REAL *m, REAL *v, V(t) l2,
-                                int moments, const V(t) * f, K(rule) * rule)
+FM_INLINE V(t) K(update_moments)(const int masked, V(mask) in, int turn, const REAL *w, const REAL *g, REAL *m, REAL *v,
+                                 V(t) l2, int moments, const V(t) * f, K(moments_rule) * rule)
 {
+    const V(t) weight = masked ? V(load_first)(w, in) : V(load)(w);
     const V(t) gradient = masked ? V(load_first)(g, in) : V(load)(g);
-    V(t) weight = masked ? V(load_first)(w, in) : V(load)(w), m_i = V(zero)(), v_i = V(zero)();
+    V(t) m_i = V(zero)(), v_i = V(zero)();
     if (moments > 0)
         m_i = masked ? V(load_first)(m, in) : V(load)(m);
     if (moments > 1)
         v_i = masked ? V(load_first)(v, in) : V(load)(v);
-    rule(&weight, gradient, l2, &m_i, &v_i, f);
+    const V(t) d = rule(turn, weight, gradient, l2, &m_i, &v_i, f);
     if (masked) {
-        V(store_first)(w, in, weight);
         if (moments > 0)
             V(store_first)(m, in, m_i);
         if (moments > 1)
             V(store_first)(v, in, v_i);
     } else {
-        V(store)(w, weight);
         if (moments > 0)
             V(store)(m, m_i);
         if (moments > 1)
             V(store)(v, v_i);
     }
+    return d;
 }
 
-/* In groups of 16 weights: each lane of the sum of squares is one chain, which waits while the next group is updated. */
-FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha,
-                         int moments, const V(t) * f, K(rule) * rule, double *squares)
+/* Its weights. */
+FM_INLINE void K(update_weights)(const int masked, V(mask) in, REAL *w, const REAL *m, V(t) d, int moments,
+                                 const V(t) * f, K(weights_rule) * rule)
 {
+    if (masked) {
+        const V(t) m_i = moments > 0 ? V(load_first)(m, in) : V(zero)();
+        V(store_first)(w, in, rule(V(load_first)(w, in), m_i, d, f));
+    } else {
+        V(store)(w, rule(V(load)(w), moments > 0 ? V(load)(m) : V(zero)(), d, f));
+    }
+}
+
+/* Vectors of an update whose moments are formed before the weights of as many before them. */
+enum { K(update_vectors) = K(lane_vectors) > 4 ? K(lane_vectors) : 4 };
+
+/* The sum of squares is one chain for each of 16 lanes, which waits while weights are updated. */
+FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REAL *m, REAL *v, double alpha,
+                         int moments, const V(t) * f, K(moments_rule) * step, K(weights_rule) * weights,
+                         double *squares)
+{
+    enum { VECTORS = K(update_vectors), GROUP = VECTORS * K(width) };
     const V(t) l2 = V(set1)((REAL)alpha), zero = V(zero)();
+    const V(mask) all = V(first)(V(width));
     vd_t x[FM_LANES / vd_width], s[FM_LANES / vd_width];
     for (int k = 0; k < FM_LANES / vd_width; k++)
         s[k] = vd_zero();
+    V(t) d[VECTORS], before[VECTORS];
     int64_t i = 0;
-    for (; i + FM_LANES <= n_coefs; i += FM_LANES) {
+    for (; i + GROUP <= n_coefs; i += GROUP) {
         if (squares)
-            K(load_lanes)(w + i, x);
+#pragma GCC unroll 4
+            for (int j = 0; j < GROUP; j += FM_LANES) {
+                K(load_lanes)(w + i + j, x);
+                K(add_squares)(x, s);
+            }
 #pragma GCC unroll 16
-        for (int k = 0; k < K(lane_vectors); k++) {
+        for (int k = 0; k < VECTORS; k++) {
             const int64_t j = i + k * V(width);
-            K(update_vector)(0, V(first)(V(width)), w + j, g + j, moments > 0 ? m + j : NULL,
-                             moments > 1 ? v + j : NULL, l2, moments, f, rule);
+            before[k] = d[k];
+            d[k] = K(update_moments)(0, all, k, w + j, g + j, moments > 0 ? m + j : NULL, moments > 1 ? v + j : NULL,
+                                     l2, moments, f, step);
         }
-        if (squares)
-            K(add_squares)(x, s);
+        if (i > 0)
+#pragma GCC unroll 16
+            for (int k = 0; k < VECTORS; k++) {
+                const int64_t j = i - GROUP + k * V(width);
+                K(update_weights)(0, all, w + j, moments > 0 ? m + j : NULL, before[k], moments, f, weights);
+            }
     }
+    if (i > 0)
+#pragma GCC unroll 16
+        for (int k = 0; k < VECTORS; k++) {
+            const int64_t j = i - GROUP + k * V(width);
+            K(update_weights)(0, all, w + j, moments > 0 ? m + j : NULL, d[k], moments, f, weights);
+        }
     for (; i < n; i += FM_LANES) {
-        if (squares)
+        if (squares) {
             K(load_first_lanes)(n_coefs - i, w + i, x);
+            K(add_squares)(x, s);
+        }
 #pragma GCC unroll 16
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
-            const V(mask) coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
-            if (j < n)
-                K(update_vector)(1, V(first)(n - j), w + j, g + j, moments > 0 ? m + j : NULL,
-                                 moments > 1 ? v + j : NULL, V(select)(coefs, l2, zero), moments, f, rule);
+            const V(mask) in = V(first)(n - j), coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
+            if (j >= n)
+                break;
+            REAL *m_j = moments > 0 ? m + j : NULL, *v_j = moments > 1 ? v + j : NULL;
+            const V(t) d_j =
+                K(update_moments)(1, in, 1, w + j, g + j, m_j, v_j, V(select)(coefs, l2, zero), moments, f, step);
+            K(update_weights)(1, in, w + j, m_j, d_j, moments, f, weights);
         }
-        if (squares)
-            K(add_squares)(x, s);
     }
     if (squares)
         *squares = vd_reduce16(s);
@@ -247,9 +286,9 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
         V(t) f[FM_MAX_HYPER];                                                                                        \
         K(name##_factors)(p, scale, f);                                                                              \
         if (squares)                                                                                                 \
-            K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), squares);                           \
+            K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_moments), K(name##_weights), squares);     \
         else                                                                                                         \
-            K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_step), NULL);                              \
+            K(update)(n, n_coefs, w, g, m, v, alpha, moments, f, K(name##_moments), K(name##_weights), NULL);        \
     }
 FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
@@ -337,6 +376,8 @@ static int K(finite)(int64_t n, const void *x_)
         return K(name)(x);                                 \
     }                                                      \
     static void K(name##_array)(int64_t n, const void *x, void *out) { K(map)(n, x, out, NULL, 0, K(name##_unary)); }
+FM_INLINE V(t) K(vsqrt)(V(t) x) { return V(sqrt)(0, x); }
+FM_VMATH_KERNEL(vsqrt)
 FM_VMATH_KERNEL(vexp)
 FM_VMATH_KERNEL(vexpm1)
 FM_VMATH_KERNEL(vlog1p)

@@ -124,6 +124,7 @@ typedef struct fm_kernels {
      * NULL where the solver has none. squares: NULL, or out: what sum_squares says of the coefs before the step. */
     const fm_update *update;
 
+    void (*vsqrt)(int64_t n, const void *x, void *out); /* what an update takes in turn 0 */
     void (*vexp)(int64_t n, const void *x, void *out);
     void (*vexpm1)(int64_t n, const void *x, void *out);
     void (*vlog1p)(int64_t n, const void *x, void *out);

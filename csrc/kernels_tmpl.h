@@ -71,6 +71,7 @@ static const fm_kernels K(table) = {
     .loss_scratch = K(loss_scratch),
     .loss = K(loss),
     .update = K(updates),
+    .vsqrt = K(vsqrt_array),
     .vexp = K(vexp_array),
     .vexpm1 = K(vexpm1_array),
     .vlog1p = K(vlog1p_array),

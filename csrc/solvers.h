@@ -1,8 +1,11 @@
 /* Solvers: element-wise update rules on the flat parameter vector; the list of them at the foot.
  *
  * prepare(hyper, t, p): the scalar factors of step t (counted from 1), in double, from the hyperparameters in the order
- * of the Python registry. factors(p, scale, f): vectors of what the step needs of them. step(w, g, l2, m, v, f): one
- * vector of parameters, gradients and moments; g + l2 w, times scale, is the gradient of the mean.
+ * of the Python registry. factors(p, scale, f): vectors of what the step needs of them. moments(turn, w, g, l2, m, v, f):
+ * for one vector of parameters, gradients and moments, the new moments and d, what the step depends on beside m; g + l2 w,
+ * times scale, is the gradient of the mean. weights(w, m, d, f): the new parameters. The two are apart because a processor
+ * looks ahead for work no further than a vector or two: while the root of one vector is waited for, it finds others'
+ * moments beside it. turn: the vector's place among those beside it, a constant, for the vocabulary's sqrt.
  *
  * Numbers too small to matter count as 0, because denormal ones, which the weights of an input that is always 0 would come
  * to, more than double the cost of an update: moments below the smallest normal number, in the step after they came to
@@ -22,13 +25,18 @@ static inline void K(sgd_factors)(const double *p, double scale, V(t) * f)
     f[1] = V(set1)((REAL)p[1]);
     f[2] = V(set1)((REAL)p[2]);
 }
-static inline void K(sgd_step)(V(t) * w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f)
+static inline V(t) K(sgd_moments)(int turn, V(t) w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f)
 {
-    (void)v;
-    const V(mask) decays = V(any)(*w, V(iset1)(FM_UPPER_EXPONENT_BITS));
-    const V(t) gain = V(mul)(f[0], V(select)(decays, V(fma)(l2, *w, g), g));
+    (void)turn, (void)v;
+    const V(mask) decays = V(any)(w, V(iset1)(FM_UPPER_EXPONENT_BITS));
+    const V(t) gain = V(mul)(f[0], V(select)(decays, V(fma)(l2, w, g), g));
     *m = V(add)(K(where_normal)(*m, V(mul)(f[1], *m)), gain);
-    *w = V(add)(*w, V(select)(V(eq)(f[2], V(zero)()), *m, V(fma)(f[1], *m, gain)));
+    return V(select)(V(eq)(f[2], V(zero)()), *m, V(fma)(f[1], *m, gain));
+}
+static inline V(t) K(sgd_weights)(V(t) w, V(t) m, V(t) d, const V(t) * f)
+{
+    (void)m, (void)f;
+    return V(add)(w, d);
 }
 
 /* -1 / b for b > 0, by multiplications, because a processor's divider takes longer, and in float32 is busy with the square
@@ -68,14 +76,18 @@ static inline void K(adam_factors)(const double *p, double scale, V(t) * f)
     f[5] = V(set1)((REAL)(32 * sqrt(1 - p[2])));
     f[6] = V(set1)((REAL)(scale / 32));
 }
-static inline void K(adam_step)(V(t) * w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f)
+static inline V(t) K(adam_moments)(int turn, V(t) w, V(t) g, V(t) l2, V(t) * m, V(t) * v, const V(t) * f)
 {
-    g = V(mul)(f[6], V(fma)(l2, *w, g));
+    g = V(mul)(f[6], V(fma)(l2, w, g));
     g = V(keep)(V(any)(g, V(iset1)(FM_UPPER_EXPONENT_BITS)), g);
     const V(t) h = V(mul)(f[5], g);
     *m = V(fma)(f[4], g, K(where_normal)(*m, V(mul)(f[1], *m)));
     *v = V(fma)(h, h, K(where_normal)(*v, V(mul)(f[2], *v)));
-    *w = V(fma)(V(mul)(f[0], *m), K(negative_reciprocal)(V(add)(V(sqrt)(*v), f[3])), *w);
+    return V(sqrt)(turn, *v);
+}
+static inline V(t) K(adam_weights)(V(t) w, V(t) m, V(t) d, const V(t) * f)
+{
+    return V(fma)(V(mul)(f[0], m), K(negative_reciprocal)(V(add)(d, f[3])), w);
 }
 
 #endif

@@ -40,7 +40,7 @@ static inline vf_t vf_sub(vf_t a, vf_t b) { return _mm256_sub_ps(a, b); }
 static inline vf_t vf_mul(vf_t a, vf_t b) { return _mm256_mul_ps(a, b); }
 static inline vf_t vf_div(vf_t a, vf_t b) { return _mm256_div_ps(a, b); }
 static inline vf_t vf_fma(vf_t a, vf_t b, vf_t c) { return _mm256_fmadd_ps(a, b, c); }
-static inline vf_t vf_sqrt(vf_t a) { return _mm256_sqrt_ps(a); }
+static inline vf_t vf_sqrt(int turn, vf_t a) { return (void)turn, _mm256_sqrt_ps(a); }
 static inline vf_t vf_max(vf_t a, vf_t b) { return _mm256_max_ps(a, b); }
 static inline vf_t vf_min(vf_t a, vf_t b) { return _mm256_min_ps(a, b); }
 static inline vf_t vf_neg(vf_t a) { return _mm256_xor_ps(a, _mm256_set1_ps(-0.0f)); }
@@ -148,7 +148,7 @@ static inline vd_t vd_sub(vd_t a, vd_t b) { return _mm256_sub_pd(a, b); }
 static inline vd_t vd_mul(vd_t a, vd_t b) { return _mm256_mul_pd(a, b); }
 static inline vd_t vd_div(vd_t a, vd_t b) { return _mm256_div_pd(a, b); }
 static inline vd_t vd_fma(vd_t a, vd_t b, vd_t c) { return _mm256_fmadd_pd(a, b, c); }
-static inline vd_t vd_sqrt(vd_t a) { return _mm256_sqrt_pd(a); }
+static inline vd_t vd_sqrt(int turn, vd_t a) { return (void)turn, _mm256_sqrt_pd(a); }
 static inline vd_t vd_max(vd_t a, vd_t b) { return _mm256_max_pd(a, b); }
 static inline vd_t vd_min(vd_t a, vd_t b) { return _mm256_min_pd(a, b); }
 static inline vd_t vd_neg(vd_t a) { return _mm256_xor_pd(a, _mm256_set1_pd(-0.0)); }

@@ -39,7 +39,7 @@ static inline vf_t vf_sub(vf_t a, vf_t b) { return a - b; }
 static inline vf_t vf_mul(vf_t a, vf_t b) { return a * b; }
 static inline vf_t vf_div(vf_t a, vf_t b) { return a / b; }
 static inline vf_t vf_fma(vf_t a, vf_t b, vf_t c) { return a * b + c; }
-static inline vf_t vf_sqrt(vf_t a) { return sqrtf(a); }
+static inline vf_t vf_sqrt(int turn, vf_t a) { return (void)turn, sqrtf(a); }
 static inline vf_t vf_max(vf_t a, vf_t b) { return a > b ? a : b; }
 static inline vf_t vf_min(vf_t a, vf_t b) { return a < b ? a : b; }
 static inline vf_t vf_neg(vf_t a) { return -a; }
@@ -106,7 +106,7 @@ static inline vd_t vd_sub(vd_t a, vd_t b) { return a - b; }
 static inline vd_t vd_mul(vd_t a, vd_t b) { return a * b; }
 static inline vd_t vd_div(vd_t a, vd_t b) { return a / b; }
 static inline vd_t vd_fma(vd_t a, vd_t b, vd_t c) { return a * b + c; }
-static inline vd_t vd_sqrt(vd_t a) { return sqrt(a); }
+static inline vd_t vd_sqrt(int turn, vd_t a) { return (void)turn, sqrt(a); }
 static inline vd_t vd_max(vd_t a, vd_t b) { return a > b ? a : b; }
 static inline vd_t vd_min(vd_t a, vd_t b) { return a < b ? a : b; }
 static inline vd_t vd_neg(vd_t a) { return -a; }

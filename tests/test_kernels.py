@@ -459,6 +459,7 @@ def scale_gradient(draw: Draw) -> Iterator[Problem]:
 
 
 VMATH = {
+    "vsqrt": (np.sqrt, Interval(0)),
     "vexp": (np.exp, Interval()),
     "vexpm1": (np.expm1, Interval()),
     "vlog1p": (np.log1p, Interval(0)),

@@ -225,6 +225,51 @@ def test_limits_are_reached_once_and_monotonely(name, real, low, high, isa):
     assert abs(np.count_nonzero(got == limit) - np.count_nonzero(want == limit)) <= room / (x[1] - x[0])
 
 
+def squares_near_a_middle(limit):
+    """Return the float64 numbers in [2^52, 2^54) whose roots are next to the middle between two float64 numbers.
+
+    With S = sqrt(M) in [2^52, 2^53) and M a multiple of 2^52 or 2^53, the root lies between the integers q and q + 1,
+    next to their middle, if M = q^2 + q + j with j a small number, which has to be even. Of q^2 + q + j = 0 modulo a
+    power of two, Newton's method finds both solutions, from 0 and from 1: the derivative is odd.
+    """
+    for j in range(-limit, limit + 1, 2):
+        for q in 0, 1:
+            for _ in range(6):
+                q = (q - (q * q + q + j) * pow(2 * q + 1, -1, 2**53)) % 2**53
+            for bits, root in (52, q % 2**52 + 2**52), (53, q):
+                m = root * root + root + j
+                if root >= 2**52 and 2**52 <= m >> bits < 2**53:
+                    assert m % 2**bits == 0
+                    yield float((m >> bits) << (bits - 52))
+
+
+@variant
+@real
+def test_square_root_is_rounded_correctly(isa, real):
+    rng = np.random.default_rng(0)
+    info = np.finfo(NUMPY[real])
+    hard = np.array(list(squares_near_a_middle(200)))
+    assert hard.size > 200
+    roots = rng.integers(2**25, 2**26, 10_000).astype(float)
+    powers = np.arange(-480, 480) if real == "f64" else np.arange(-50, 50)
+    x = np.concatenate(
+        [
+            *(hard * 4.0**power for power in (-530, -500, -480, -100, -26, 0, 100, 450, 485)),
+            *(np.nextafter(roots**2, towards) for towards in (0, roots**2, inf)),
+            rng.uniform(1, 4, 300_000) * 4.0 ** rng.choice(powers, 300_000),
+            [0.0, -0.0, inf, -inf, nan, -1.0, info.smallest_subnormal, info.smallest_normal, info.max],
+        ]
+    )
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        # The vectors whose numbers the multiplications are not made for, others beside some of these, and the rest.
+        x = np.concatenate([x, rng.permutation(x), np.sort(x)]).astype(NUMPY[real])
+        want = np.sqrt(x)
+    got = call(isa, "sqrt", x)
+    np.testing.assert_array_equal(got, want)
+    zero = x == 0
+    np.testing.assert_array_equal(np.signbit(got[zero]), np.signbit(want[zero]))
+
+
 @function
 @pytest.mark.c
 @pytest.mark.c_fma

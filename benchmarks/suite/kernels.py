@@ -172,6 +172,7 @@ def logistic(x):
 
 
 FUNCTIONS = {
+    "vsqrt": (np.sqrt, True),
     "vexp": (np.exp, False),
     "vexpm1": (np.expm1, False),
     "vlog1p": (np.log1p, True),
