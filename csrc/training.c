@@ -45,7 +45,8 @@ int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const
 typedef struct step {
     fm_update rule;
     char *params, *grad, *m, *v;
-    double alpha, scale, p[FM_MAX_HYPER];
+    double alpha, scale;
+    const double *p;
 } step;
 
 static void update_slice(void *job, const fm_context *c, int64_t l, int64_t from, int64_t to)
@@ -61,25 +62,31 @@ static void update_slice(void *job, const fm_context *c, int64_t l, int64_t from
                 NULL);
 }
 
-/* squares: NULL, or out: the sum of the squared coefs before the step, for a crew of one. */
-static void update(const fm_crew *crew, char *params, fm_training *t, double *squares)
+/* The factors of the next step: before its gradient, beside which a processor works on the chain of powers of beta. */
+static void prepare(const fm_training *t, double *p)
 {
-    static void (*const prepare[])(const double *, uint64_t, double *) = {
+    static void (*const functions[])(const double *, uint64_t, double *) = {
 #define FM_ENTRY(name, moments) fm_##name##_prepare,
         FM_SOLVERS(FM_ENTRY)
 #undef FM_ENTRY
     };
+    functions[t->solver](t->hyper, (uint64_t)t->t + 1, p);
+}
+
+/* squares: NULL, or out: the sum of the squared coefs before the step, for a crew of one. */
+static void update(const fm_crew *crew, char *params, fm_training *t, const double *p, double *squares)
+{
     const fm_context *c = crew->contexts;
     const fm_update rule = c->kernels->update[t->solver];
     char *g = t->grad, *m = t->moments[0], *v = t->moments[1];
-    step s = {.rule = rule, .params = params, .grad = g, .m = m, .v = v, .alpha = t->alpha, .scale = 1 / t->weight_sum};
+    const double scale = 1 / t->weight_sum;
     t->t += 1;
-    prepare[t->solver](t->hyper, (uint64_t)t->t, s.p);
     if (crew->n > 1) {
+        step s = {.rule = rule, .params = params, .grad = g, .m = m, .v = v, .alpha = t->alpha, .scale = scale, .p = p};
         fm_crew_slices(crew, update_slice, &s);
         return;
     }
-    rule(c->n_params, c->n_coefs, params, g, m, v, s.alpha, s.scale, s.p, squares);
+    rule(c->n_params, c->n_coefs, params, g, m, v, t->alpha, scale, p, squares);
 }
 
 /* Blocks of the step under way until it is complete or the budget is spent. */
@@ -131,10 +138,12 @@ int fm_run_training(const fm_crew *crew, char *params, const fm_rows *x, const f
             const int64_t rows = smaller(t->batch_size, n - t->row);
             double squares = 0, *wanted = t->alpha != 0 ? &squares : NULL;
             const int alone = crew->n == 1; /* then the update, which reads all coefs, sums their squares on the way */
+            double p[FM_MAX_HYPER];
+            prepare(t, p);
             const int status = run_blocks(crew, params, x, y, t, rows, alone ? NULL : wanted, &budget);
             if (status != FM_OK)
                 return status;
-            update(crew, params, t, alone ? wanted : NULL);
+            update(crew, params, t, p, alone ? wanted : NULL);
             t->epoch_data += t->loss_sum / t->weight_sum * (double)rows;
             t->epoch_l2 += 0.5 * t->alpha * squares / t->weight_sum * (double)rows;
             t->row += rows;
