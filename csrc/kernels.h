@@ -124,7 +124,8 @@ typedef struct fm_kernels {
      * NULL where the solver has none. squares: NULL, or out: what sum_squares says of the coefs before the step. */
     const fm_update *update;
 
-    void (*vsqrt)(int64_t n, const void *x, void *out); /* what an update takes in turn 0 */
+    /* The square root, as an update takes it for the first of four vectors: turn 0 of the vocabulary's sqrt. */
+    void (*vsqrt)(int64_t n, const void *x, void *out);
     void (*vexp)(int64_t n, const void *x, void *out);
     void (*vexpm1)(int64_t n, const void *x, void *out);
     void (*vlog1p)(int64_t n, const void *x, void *out);

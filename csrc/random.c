@@ -12,7 +12,7 @@ typedef struct bitgen {
 } bitgen;
 
 /* From the last element to the second, each is exchanged with one before it or itself, whose place is a masked 32-bit draw,
- * rejected until one fits, as in NumPy's legacy random_interval. A third of the draws is rejected, which no processor
+ * rejected until one fits, as in NumPy's legacy random_interval. Of the draws 28 to 32 % are rejected, which no processor
  * foresees: an element is exchanged with itself then, and drawn for again, without a branch. */
 void fm_shuffle(void *generator, int64_t n, int32_t *index)
 {

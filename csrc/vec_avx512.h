@@ -204,10 +204,11 @@ static inline vd_int vd_imul32(vd_int a, vd_int b) { return _mm512_mul_epu32(a, 
 
 /* The square root by multiplications, because the divider takes 22 cycles for it (Intel): g to x^(1/2) and h to x^(-1/2) / 2
  * (Goldschmidt), from the bits of x and a step of third order, whose constants make it good to 2.5e-5; two more steps leave
- * g within 0.52 and h within 0.5 units of the last place. The last step adds (x - g^2) h to g, which is off by less than
- * 2^-52 units before it is rounded; a root of a double is no nearer than 2^-56 to the middle between two doubles, and where
- * it is nearer than 2^-50, tests/test_vmath.py has all of them. Beyond the range in which x - g^2 is exact to its last
- * place, the divider's root; of 0, 0. */
+ * g within 1.5 and h within 1.7 units of the last place: what the steps before them rounded remains. The last step adds
+ * (x - g^2) h to g, which is off by less than 2^-49 units (2^-51.8 was seen) before it is rounded; a root of a double is no
+ * nearer than 2^-56 to the middle between two doubles, and where it is nearer than 2^-47, tests/test_vmath.py has all of
+ * them. Below 2^-960, where the last places of x - g^2 may be denormal, and of numbers that are negative or not finite, the
+ * divider's root; of 0, 0. */
 static inline vd_t vd_multiplied_sqrt(vd_t x)
 {
     const __mmask8 large = _mm512_cmp_pd_mask(x, _mm512_set1_pd(0x1p-960), _CMP_GE_OQ);

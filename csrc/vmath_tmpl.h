@@ -200,7 +200,7 @@ static inline V(t) K(vlogistic)(V(t) x)
 /* One polynomial in |x| - c for each of 8 intervals, which the upper bits of u = 3.125 |x| + 2 tell: two to an octave of u,
  * of which the lowest three bits are 0 where u is 2 and 7 in the last interval. The centers c are such that the constant
  * coefficient is a number of the type to a thousandth of its last place; the first is 0, with the polynomial x + ..., the
- * last the end, with 1 + ...: 1 is reached from 8.996 on, where the exact function is 0.52 ulp below it.
+ * last the end, with 1 + ...: 1 is reached from 8.9953 on, where the exact function is 0.52 ulp below it.
  *
  * ulp: tanh f32 fma 1.061 at 0x1.0419d2p-2, got 0x1.fd4ba8p-3, want 0x1.fd4baap-3
  * ulp: tanh f32 scalar 1.078 at 0x1.0389e2p-2, got 0x1.fc3d8cp-3, want 0x1.fc3d8ep-3 */
