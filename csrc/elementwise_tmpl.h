@@ -266,9 +266,9 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
 #pragma GCC unroll 16
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
-            const V(mask) in = V(first)(n - j), coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
             if (j >= n)
                 break;
+            const V(mask) in = V(first)(n - j), coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
             REAL *m_j = moments > 0 ? m + j : NULL, *v_j = moments > 1 ? v + j : NULL;
             const V(t) d_j =
                 K(update_moments)(1, in, 1, w + j, g + j, m_j, v_j, V(select)(coefs, l2, zero), moments, f, step);
