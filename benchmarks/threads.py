@@ -40,7 +40,7 @@ class Processors:
     def __init__(self):
         rng = np.random.default_rng(0)
         self._net = Network([64, 256, 256, 1], dtype="float32", random_state=0, n_threads=1)
-        self._X = rng.standard_normal((1000, 64)).astype(np.float32)
+        self._X = rng.standard_normal((4000, 64)).astype(np.float32)
         self._other = ThreadPoolExecutor(1)
 
     def gain(self):

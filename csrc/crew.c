@@ -6,8 +6,8 @@ enum { BLOCKS_PER_THREAD = 4 };
 enum { PLACE_BYTES = 32768, MOST_PLACES = 8 };
 /* Coefs below which it does not pay to divide a pass over them further. */
 enum { SLICE_COEFS = 4096 };
-/* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the
- * transposed coefs. */
+/* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the layer
+ * below. */
 enum { ROW_MULTIPLE = 8, COEF_MULTIPLE = 16 };
 /* What squares and losses cost, in gradients of a coef from one row: of each coef (a chain of additions, where the
  * gradient has many at once), and of each output and row. The thread that computes them gets fewer gradients. */
@@ -159,17 +159,6 @@ void fm_crew_slices(const fm_crew *crew, fm_slice_task *task, void *job)
     else
         for (int64_t l = 0; l < c->n_layers; l++)
             task(job, c, l, 0, c->layers[l].fan_in);
-}
-
-static void transpose(void *params, const fm_context *c, int64_t l, int64_t from, int64_t to)
-{
-    fm_transpose_coefs(c, params, l, from, to);
-}
-
-void fm_crew_prepare(const fm_crew *crew, const char *params)
-{
-    if (crew->n > 1 && !crew->whole)
-        fm_crew_slices(crew, transpose, (void *)params);
 }
 
 /* Blocks. */

@@ -43,9 +43,6 @@ int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows,
 int fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
                     void *const *a, int check);
 
-/* What gradients need of the parameters; to be called when they have changed, and first of all in every call. */
-void fm_crew_prepare(const fm_crew *crew, const char *params);
-
 /* Run one block of the batch, or as many as are taken at once, from `row` on: add to *loss and *weight, and to grad,
  * unless that is NULL; at row 0 grad is written. Returns the rows done; *work: in flops. */
 int64_t fm_crew_blocks(const fm_crew *crew, const char *params, const fm_batch *batch, int64_t row, char *grad,

@@ -183,28 +183,22 @@ static void divide_panels(const fm_context *c, fm_layer *layer)
     layer->wider_panels = vectors % panels;
 }
 
-/* z, a, delta and transposed coefs of the layers, for gradients. */
+/* z, a and delta of the layers, for gradients. */
 static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int64_t *used)
 {
-    const int64_t line = CACHE_LINE / c->real;
     for (int64_t l = 0; l < c->n_layers; l++) {
-        const int64_t fan_in = c->net->units[l], fan_out = c->net->units[l + 1];
-        const int64_t bytes = rows * row_room(c, l) * c->real, transposed_ld = round_up(fan_in, line);
-        char *a = fm_take(base, used, bytes), *z = a, *transposed = NULL;
+        const int64_t bytes = rows * row_room(c, l) * c->real;
+        char *a = fm_take(base, used, bytes), *z = a;
         if (needs_of(c->net, l) == FM_NEEDS_PREACTIVATION)
             z = fm_take(base, used, bytes);
         char *delta = is_delta_in_place(c, l, slices) ? z
                       : slices > 1                    ? fm_take(base, used, bytes)
                                                       : c->delta[(c->n_layers - 1 - l) % 2];
-        if (slices > 1 && l > 0 && fan_in > 1 && fan_out > 1)
-            transposed = fm_take(base, used, fan_out * transposed_ld * c->real);
         if (!base)
             continue;
         c->layers[l].a = a;
         c->layers[l].z = z;
         c->layers[l].delta = delta;
-        c->layers[l].transposed = transposed;
-        c->layers[l].transposed_ld = transposed_ld;
         divide_panels(c, &c->layers[l]);
     }
 }
@@ -244,7 +238,8 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->sparse_grad = fm_take(base, &used, net->units[0] * net->units[1] * c->real);
     take_layers(c, rows, slices, base, &used);
     /* The last, so that tools that watch the ends of a workspace see it when too much is written. */
-    c->panel = fm_take(base, &used, slices == 1 ? c->kernels->panel * c->kernels->width * deepest(c) * c->real : 0);
+    c->panel_bytes = round_up(c->kernels->panel * c->kernels->width * deepest(c) * c->real, CACHE_LINE);
+    c->panel = fm_take(base, &used, slices * c->panel_bytes);
     return used;
 }
 
@@ -372,14 +367,6 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
         k->softmax(m, n, z, ld, a, ld, c->loss_scratch);
 }
 
-void fm_transpose_coefs(const fm_context *c, const char *params, int64_t l, int64_t from, int64_t to)
-{
-    const fm_layer *layer = &c->layers[l];
-    if (layer->transposed)
-        c->kernels->transpose(to - from, layer->fan_out, params + layer->coefs + from * layer->fan_out * c->real,
-                              layer->fan_out, layer->transposed + from * c->real, layer->transposed_ld);
-}
-
 /* dW = a^T delta and db = sum of delta over the block. */
 void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to, char *grad,
                        int first)
@@ -412,25 +399,22 @@ static char *needed(const fm_layer *layer) { return layer->needs == FM_NEEDS_PRE
 
 /* out = delta W^T of layer l, which may end with a derivative. Panel by panel of the coefs, each transposed just before
  * it is used: a copy of all of them would drive other things out of the cache. */
-static void delta_product(const fm_context *c, const char *w, int64_t l, int64_t rows, const char *delta, char *out,
-                          int64_t ld_out, int ending, const char *v)
+static void delta_product(const fm_context *c, const char *w, int64_t l, const fm_block *b, const char *delta,
+                          char *out, int64_t ld_out, int ending, const char *v)
 {
     const fm_kernels *k = c->kernels;
     const fm_layer *layer = &c->layers[l];
-    const int64_t m = layer->fan_in, n = layer->fan_out, ld = layer->ld;
+    const int64_t rows = b->rows, m = layer->fan_in, n = layer->fan_out, ld = layer->ld;
+    char *panel = c->panel + b->slice * c->panel_bytes;
     if (n == 1) {
         k->product(rows, m, 1, delta, 1, w, m, NULL, out, ld_out, 0, ending, v);
-        return;
-    }
-    if (layer->transposed) {
-        k->product(rows, m, n, delta, ld, layer->transposed, layer->transposed_ld, NULL, out, ld_out, 0, ending, v);
         return;
     }
     for (int64_t from = 0, left = layer->wider_panels, columns; from < m; from += columns, left--) {
         const int64_t wide = layer->panel + (left > 0 ? k->width : 0), place = from * c->real;
         columns = m - from < wide ? m - from : wide;
-        k->transpose(columns, n, w + place * n, n, c->panel, wide);
-        k->product(rows, columns, n, delta, ld, c->panel, wide, NULL, out + place, ld_out, 0, ending, v + place);
+        k->transpose(columns, n, w + place * n, n, panel, wide);
+        k->product(rows, columns, n, delta, ld, panel, wide, NULL, out + place, ld_out, 0, ending, v + place);
     }
 }
 
@@ -449,7 +433,7 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
     if (layer->fan_in == 1)
         c->kernels->dot(b->rows, layer->fan_out, delta, layer->ld, w, NULL, out);
     else
-        delta_product(c, w, l, b->rows, delta, out, below->ld, ending, v);
+        delta_product(c, w, l, b, delta, out, below->ld, ending, v);
     if (ending == FM_END_PLAIN)
         below->kernel->derivative(b->rows * below->ld, v, out, below->activation_params, draw);
 }

@@ -17,11 +17,9 @@ typedef struct fm_layer {
     const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */
-    /* coefs^T (fan_out, transposed_ld), for the deltas of the layer below, where slices of a block share it; else NULL, and
-     * panels of its columns are made where they are needed: `wider_panels` of panel + width columns, then others of
-     * `panel`. */
-    char *transposed;
-    int64_t transposed_ld, panel, wider_panels;
+    /* For the deltas of the layer below, coefs^T is made panel by panel: `wider_panels` of panel + width columns, then
+     * others of `panel`. */
+    int64_t panel, wider_panels;
 } fm_layer;
 
 /* A network laid out in a workspace for blocks of at most `rows` rows. */
@@ -35,7 +33,8 @@ typedef struct fm_context {
     char *gathered; /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
     int64_t gathered_ld;
     char *delta[2]; /* (rows, widest ld), where a block is not shared: the layers take turns */
-    char *panel; /* of transposed coefs, where a block is not shared */
+    char *panel; /* of transposed coefs, for each slice */
+    int64_t panel_bytes;
     char *sparse_grad; /* gradient of the first layer's coefs in one block of CSR rows */
     char *loss_scratch; /* for each slice */
     int64_t loss_scratch_bytes;
@@ -74,9 +73,6 @@ void fm_block_input(const fm_context *c, fm_block *b);
 /* Layer l of a block: from `in` (ignored for the first layer of sparse input) to z and a, rows ld apart. */
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
                       int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw);
-
-/* The transposed coefs that slices of a block share, rows from .. to - 1 of layer l; once per change of the parameters. */
-void fm_transpose_coefs(const fm_context *c, const char *params, int64_t l, int64_t from, int64_t to);
 
 /* Loss and, unless grad is NULL, the sums over the block's rows for the gradient: written where `first`, else added.
  * Returns the work done, in flops. draw: NULL without randomness; layer and row are filled in here. */

@@ -19,8 +19,6 @@ int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const
         pass->loss_sum = 0;
         pass->weight_sum = 0;
     }
-    if (pass->grad)
-        fm_crew_prepare(crew, params);
     while (pass->row < x->n_rows) {
         if (budget < 0)
             return FM_PAUSED;
@@ -105,7 +103,6 @@ static int run_blocks(const fm_crew *crew, char *params, const fm_rows *x, const
         t->loss_sum = 0;
         t->weight_sum = 0;
     }
-    fm_crew_prepare(crew, params);
     while (t->batch_row < batch_rows) {
         int64_t work;
         if (*budget < 0)
