@@ -11,7 +11,7 @@ enum { SLICE_COEFS = 4096 };
 enum { ROW_MULTIPLE = 8, COEF_MULTIPLE = 16 };
 /* What squares and losses cost, in gradients of a coef from one row: of each coef (a chain of additions, where the
  * gradient has many at once), and of each output and row. The thread that computes them gets fewer gradients. */
-enum { SQUARES_COST = 8, LOSS_COST = 16 };
+enum { SQUARES_COST = 6, LOSS_COST = 16 };
 /* Pieces of a forward pass for each thread, so that one that comes late or is interrupted does not hold up all. */
 enum { FORWARD_PIECES = 16 };
 

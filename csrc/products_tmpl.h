@@ -10,7 +10,8 @@ typedef struct K(tile) {
     REAL *c, *sum; /* sum: where the column sums of B go, in tiles that form them */
     const REAL *v; /* what the ending needs; rows ldc apart */
     int ending;
-    int64_t ahead; /* in far tiles */
+    uintptr_t far;    /* in far tiles, bytes: where what they fetch begins, and how far it is from step to step */
+    int64_t far_step;
     int64_t lda, ldb, ldc, depth;
     int64_t unmasked; /* steps of k at which the last vector of B may be read whole: what follows it is in B, too */
     V(mask) last;     /* lanes of the last vector */
@@ -28,7 +29,8 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .sum = NULL,
                      .v = NULL,
                      .ending = FM_END_PLAIN,
-                     .ahead = 0,
+                     .far = 0,
+                     .far_step = 0,
                      .lda = lda,
                      .ldb = ldb,
                      .ldc = ldc,
@@ -38,8 +40,9 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .accumulate = accumulate};
 }
 
-/* Bytes of a line of the cache. */
+/* Bytes of a line of the cache, and from which on a matrix is larger than the nearest. */
 #define FM_LINE 64
+#define FM_LARGE 65536
 /* Keeps the compiler from seeing where a pointer comes from. */
 #if defined(__GNUC__)
 #define FM_FORGET(p) __asm__("" : "+r"(p))
@@ -51,18 +54,18 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
- * more, which adds up the rows of B. ahead: 0, or the address of what is fetched beside, as many elements a step as A has
- * rows. */
-FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int masked,
-                            int64_t n, const K(tile) * t, const REAL **a, const REAL **b, uintptr_t ahead,
+ * more, which adds up the rows of B. far: fetch what the tile says, at each step as much as a column of its A. */
+FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int far,
+                            const int masked, int64_t n, const K(tile) * t, const REAL **a, const REAL **b,
                             V(t) (*acc)[FM_ROW_VECTORS])
 {
     const int64_t lda = t->lda, ldb = t->ldb;
     const V(mask) last = t->last;
+    uintptr_t fetched = t->far;
     for (int64_t k = 0; k < n; k++) {
-        if (ahead)
-            for (uintptr_t i = 0; i < rows * sizeof(REAL); i += FM_LINE)
-                FM_FETCH((const void *)(ahead + (uintptr_t)(k * rows) * sizeof(REAL) + i));
+        for (uintptr_t i = 0; far && i < rows * sizeof(REAL); i += FM_LINE)
+            FM_FETCH((const void *)(fetched + i));
+        fetched += (uintptr_t)t->far_step;
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
@@ -136,9 +139,8 @@ FM_INLINE void K(store_row)(const int vectors, const V(t) * acc, REAL *c, V(mask
     }
 }
 
-/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. far: fetch, from
- * distant memory, the rows of A that are `ahead` elements further on. With literal arguments the loops unroll and acc is
- * registers. */
+/* transposed: a is (depth, rows), else (rows, depth). sums: with the column sums of B, as one row more. far: fetching
+ * beside what other tiles will read. With literal arguments the loops unroll and acc is registers. */
 FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transposed, const int sums, const int far,
                            const K(tile) * t)
 {
@@ -164,9 +166,8 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
         for (int i = 0; i < rows + sums; i++)
             acc[i][j] = init;
     }
-    const uintptr_t ahead = far ? (uintptr_t)t->a + (uintptr_t)t->ahead * sizeof(REAL) : 0;
-    K(run_steps)(rows, vectors, transposed, sums, 0, t->unmasked, t, a, &b, ahead, acc);
-    K(run_steps)(rows, vectors, transposed, sums, 1, t->depth - t->unmasked, t, a, &b, 0, acc);
+    K(run_steps)(rows, vectors, transposed, sums, far, 0, t->unmasked, t, a, &b, acc);
+    K(run_steps)(rows, vectors, transposed, sums, 0, 1, t->depth - t->unmasked, t, a, &b, acc);
     if (!transposed && t->ending != FM_END_PLAIN)
         K(end_tile)(rows, vectors, t, acc);
     REAL *c = t->c;
@@ -226,8 +227,9 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
 
 FM_ALL_TILES(plain, 0, 0, 0)
 FM_ROW_WIDTHS(plain, 0)
-FM_ALL_TILES(far, 0, 0, 1)
+FM_ALL_TILES(plain_far, 0, 0, 1)
 FM_ALL_TILES(transposed, 1, 0, 0)
+FM_ALL_TILES(transposed_far, 1, 0, 1)
 FM_ROW_WIDTHS(transposed, 1)
 /* The sums and a row at least, and two vectors at most: see `outer`. */
 FM_HEIGHTS_OF_3(FM_TILES_OF_2, summing, 1, 1, 0)
@@ -247,10 +249,12 @@ typedef void (*K(tile_function))(const K(tile) *);
 /* Indexed by the numbers of rows and vectors. */
 static const K(tile_function) K(plain_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
     {NULL}, FM_TILE_ENTRY(1, plain) FM_ALL_ENTRIES(plain, FM_TILE_ENTRY)};
-static const K(tile_function) K(far_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
-    {NULL}, FM_TILE_ENTRY(1, far) FM_ALL_ENTRIES(far, FM_TILE_ENTRY)};
+static const K(tile_function) K(plain_far_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_ENTRY(1, plain_far) FM_ALL_ENTRIES(plain_far, FM_TILE_ENTRY)};
 static const K(tile_function) K(transposed_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
     {NULL}, FM_TILE_ENTRY(1, transposed) FM_ALL_ENTRIES(transposed, FM_TILE_ENTRY)};
+static const K(tile_function) K(transposed_far_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
+    {NULL}, FM_TILE_ENTRY(1, transposed_far) FM_ALL_ENTRIES(transposed_far, FM_TILE_ENTRY)};
 static const K(tile_function) K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
     {NULL}, {NULL}, FM_ALL_ENTRIES(summing, FM_ENTRIES_OF_2)};
 #define FM_ROW_ENTRIES(kind) \
@@ -297,11 +301,45 @@ static int64_t K(blocks)(int64_t rows, int64_t vectors)
                           : K(divide_up)(rows, FM_ROWS_OF_3);
 }
 
+/* What tiles fetch for others, so that these do not wait for the second nearest cache or, where threads share a product,
+ * for another processor's: `lines` of each row of the panel of B that follows, from `b` on, a line by each tile. */
+typedef struct K(later) {
+    uintptr_t b;
+    int64_t line, lines;
+} K(later);
+
+/* Choose what the next tile of a panel, of so many rows, fetches; returns whether it is anything. Of a large product in
+ * the first panel, for which A is new, the next columns of a transposed A, where they begin a line; else rows of A
+ * `ahead` elements further on, unless that is 0. */
+FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int64_t rows, int64_t ahead,
+                            K(later) * later, K(tile) * t)
+{
+    const uintptr_t a = (uintptr_t)t->a, high = (uintptr_t)rows * sizeof(REAL);
+    if (is_first_panel && ahead) {
+        t->far = a + (uintptr_t)ahead * sizeof(REAL);
+        t->far_step = (int64_t)high;
+        return 1;
+    }
+    if (!large)
+        return 0;
+    if (is_first_panel && transposed && a % FM_LINE < high) {
+        t->far = a + FM_LINE;
+        t->far_step = t->lda * (int64_t)sizeof(REAL);
+        return 1;
+    }
+    if (later->line == later->lines)
+        return 0;
+    t->far = later->b + (uintptr_t)later->line * FM_LINE;
+    t->far_step = t->ldb * (int64_t)sizeof(REAL);
+    later->line += 1;
+    return 1;
+}
+
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
- * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. With t->ahead
- * the first panel, if there are several tiles, fetches rows of A ahead. */
-static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
+ * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. ahead: see
+ * `choose_far`. */
+static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile) * t)
 {
     if (m <= 0 || n <= 0)
         return;
@@ -310,6 +348,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
     const int64_t widest = all == 1 ? FM_ROW_VECTORS : FM_TILE_VECTORS;
     const K(tile_function)(*const functions)[FM_TILE_VECTORS + 1] = transposed ? K(transposed_tiles) : K(plain_tiles);
     const K(tile_function)(*const first)[FM_TILE_VECTORS + 1] = sums ? K(summing_tiles) : functions;
+    const K(tile_function)(*const far)[FM_TILE_VECTORS + 1] = transposed ? K(transposed_far_tiles) : K(plain_far_tiles);
     const K(tile_function) *const rows = transposed ? K(transposed_rows) : K(plain_rows);
     /* The last vector of a panel's row of B reads this many elements beyond the panel: they are in the next rows, but for
      * the last steps. */
@@ -325,6 +364,8 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
     const int64_t wide = panels == 1 ? vectors : vectors / panels, wider = vectors - wide * panels;
     const REAL *a = t->a, *v = t->v;
     REAL *c = t->c;
+    /* Rows of B that fit into the nearest cache are there after the first panel. */
+    const int large = t->depth * t->ldb * (int64_t)sizeof(REAL) >= FM_LARGE;
     int64_t blocks = 1, high = all, higher = 0, divided_for = 0;
     for (int64_t p = 0, column = 0; p < panels; p++) {
         const int64_t w = wide + (p < wider), columns = w * V(width);
@@ -339,9 +380,15 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, K(tile) * t)
         t->a = a;
         t->c = c + column;
         t->v = v ? v + column : NULL;
+        K(later) later = {.b = (uintptr_t)(t->b + columns), .line = 0, .lines = p < panels - 1 ? w : 0};
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
-            (all == 1 ? rows[w] : t->ahead && p == 0 ? K(far_tiles)[h][w] : q == 0 ? first[h][w] : functions[h][w])(t);
+            if (all == 1)
+                rows[w](t);
+            else if (q == 0 && (sums || p > 0 || !ahead))
+                first[h][w](t); /* which waits itself */
+            else
+                (K(choose_far)(transposed, large, p == 0, h, ahead, &later, t) ? far : functions)[h][w](t);
             t->a += of_c * (transposed ? 1 : t->lda);
             t->c += of_c * t->ldc;
             t->v = v ? t->v + of_c * t->ldc : NULL;
@@ -359,8 +406,7 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
     K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
     t.ending = ending;
     t.v = v;
-    t.ahead = ahead;
-    K(tiles)(m, n, 0, &t);
+    K(tiles)(m, n, 0, ahead, &t);
 }
 
 /* The last `tail` columns of an outer product, less than a vector: with the roles of a and d exchanged the lanes run over
@@ -376,7 +422,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
         swapped.a = t->b;
         swapped.b = t->a + i;
         swapped.c = piece;
-        K(tiles)(tail, n, 1, &swapped);
+        K(tiles)(tail, n, 1, 0, &swapped);
         for (int64_t j = 0; j < n; j += V(width)) {
             const V(mask) in = V(first)(n - j);
             V(t) square[V(width)];
@@ -512,7 +558,7 @@ static void K(outer)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t 
     /* Additions of one or two vectors a row wait for each other: beside the product they do so for nothing. */
     const int beside = sum && m > 0 && n <= 2 * V(width) && !exchanged;
     t.sum = beside ? sum : NULL;
-    K(tiles)(m, exchanged ? n - tail : n, 1, &t);
+    K(tiles)(m, exchanged ? n - tail : n, 1, 0, &t);
     if (exchanged) {
         t.a = a;
         t.b = (const REAL *)d + n - tail;
@@ -618,6 +664,7 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
 }
 
 #undef FM_LINE
+#undef FM_LARGE
 #undef FM_FORGET
 #undef FM_FETCH
 #undef FM_ROW_VECTORS
