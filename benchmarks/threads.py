@@ -1,8 +1,8 @@
 """Several threads beside one: training, predictions, the work from which they pay, and a grid search in Python threads.
 
-Run ``python benchmarks/threads.py [training small sweep grid] [--rounds N] [--threads N]`` on a machine where nothing
-else runs. Both sides of a comparison take turns; printed are the minimum and the median of each, in milliseconds, and
-their ratios.
+Run ``python benchmarks/threads.py [training small sweep grid] [--rounds N] [--threads N] [--shuffle]`` on a machine
+where nothing else runs. Both sides of a comparison take turns; printed are the minimum and the median of each, in
+milliseconds, and their ratios.
 
 The virtual processors of a rented machine are at times two faces of one core, on which two threads are no faster than
 one whatever they do. So before and after each round two independent one-thread computations are run one after the other
@@ -97,6 +97,9 @@ def report(name, times):
     print(f"{name:<44} {pairs} {repeated:5d}", flush=True)
 
 
+SHUFFLE = False
+
+
 def trainers(units, hidden, data, batch_size, numbers, output="identity", loss="squared_error"):
     """Return functions that train for some epochs, one for each number of threads."""
     dtype = data.X.dtype
@@ -106,7 +109,7 @@ def trainers(units, hidden, data, batch_size, numbers, output="identity", loss="
         params = aligned_zeros(spec.layout.n_parameters, dtype)
         params[:] = np.random.default_rng(1).uniform(-0.1, 0.1, len(params))
         state = SolverState.fresh("adam", len(params), dtype)
-        plan = Plan(state, batch_size, 1e-4, shuffle=True, random_state=np.random.RandomState(0))
+        plan = Plan(state, batch_size, 1e-4, shuffle=SHUFFLE, random_state=np.random.RandomState(0))
         with fastmlp.config_context(n_threads=n):
             functions.append(get_backend("c").trainer(spec, params, data, plan).run)
     return functions
@@ -240,7 +243,9 @@ if __name__ == "__main__":
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=["training", "small", "grid"])
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--shuffle", action="store_true", help="shuffle in training, which one thread does")
     options = parser.parse_args()
+    SHUFFLE = options.shuffle
     print(f"{'':<44} {'minimum':>19} {'ratio':>6} {'median':>19} {'ratio':>6} again")
     for part in options.parts:
         PARTS[part](options.rounds, options.threads)

@@ -10,8 +10,9 @@ typedef struct K(tile) {
     REAL *c, *sum; /* sum: where the column sums of B go, in tiles that form them */
     const REAL *v; /* what the ending needs; rows ldc apart */
     int ending;
-    uintptr_t far;    /* in far tiles, bytes: where what they fetch begins, and how far it is from step to step */
-    int64_t far_step;
+    /* What far tiles fetch: where it begins, and how far it is from step to step, in bytes. */
+    uintptr_t far_a, far_b;
+    int64_t far_a_step, far_b_step;
     int64_t lda, ldb, ldc, depth;
     int64_t unmasked; /* steps of k at which the last vector of B may be read whole: what follows it is in B, too */
     V(mask) last;     /* lanes of the last vector */
@@ -29,8 +30,10 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .sum = NULL,
                      .v = NULL,
                      .ending = FM_END_PLAIN,
-                     .far = 0,
-                     .far_step = 0,
+                     .far_a = 0,
+                     .far_b = 0,
+                     .far_a_step = 0,
+                     .far_b_step = 0,
                      .lda = lda,
                      .ldb = ldb,
                      .ldc = ldc,
@@ -54,18 +57,23 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
- * more, which adds up the rows of B. far: fetch what the tile says, at each step as much as a column of its A. */
+ * more, which adds up the rows of B. far: fetch what the tile says, at each step a line of far_b and of
+ * far_a as much as a column of its A. */
 FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int far,
                             const int masked, int64_t n, const K(tile) * t, const REAL **a, const REAL **b,
                             V(t) (*acc)[FM_ROW_VECTORS])
 {
     const int64_t lda = t->lda, ldb = t->ldb;
     const V(mask) last = t->last;
-    uintptr_t fetched = t->far;
+    uintptr_t far_a = t->far_a, far_b = t->far_b;
     for (int64_t k = 0; k < n; k++) {
-        for (uintptr_t i = 0; far && i < rows * sizeof(REAL); i += FM_LINE)
-            FM_FETCH((const void *)(fetched + i));
-        fetched += (uintptr_t)t->far_step;
+        if (far) {
+            for (uintptr_t i = 0; i < rows * sizeof(REAL); i += FM_LINE)
+                FM_FETCH((const void *)(far_a + i));
+            FM_FETCH((const void *)far_b);
+            far_a += (uintptr_t)t->far_a_step;
+            far_b += (uintptr_t)t->far_b_step;
+        }
         V(t) row[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
@@ -301,38 +309,39 @@ static int64_t K(blocks)(int64_t rows, int64_t vectors)
                           : K(divide_up)(rows, FM_ROWS_OF_3);
 }
 
-/* What tiles fetch for others, so that these do not wait for the second nearest cache or, where threads share a product,
- * for another processor's: `lines` of each row of the panel of B that follows, from `b` on, a line by each tile. */
+/* What tiles fetch of B for the panel that follows, so that its first tile does not wait for the second nearest cache or,
+ * where threads share a product, for another processor's: `lines` of each row, from `b` on, one by each tile. */
 typedef struct K(later) {
     uintptr_t b;
     int64_t line, lines;
 } K(later);
 
-/* Choose what the next tile of a panel, of so many rows, fetches; returns whether it is anything. Of a large product in
- * the first panel, for which A is new, the next columns of a transposed A, where they begin a line; else rows of A
- * `ahead` elements further on, unless that is 0. */
-FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int64_t rows, int64_t ahead,
-                            K(later) * later, K(tile) * t)
+/* Choose what a tile of so many rows fetches; returns whether it is anything. Of A, in the first panel, for which it is
+ * new: rows `ahead` elements further on, unless that is 0, or, of a large product, the next columns of a transposed A,
+ * where they begin a line. Of B, in a large product: the next panel, but not where the first tile of this one waits for
+ * its own. */
+FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int is_first_tile, int64_t rows,
+                            int64_t ahead, K(later) * later, K(tile) * t)
 {
     const uintptr_t a = (uintptr_t)t->a, high = (uintptr_t)rows * sizeof(REAL);
-    if (is_first_panel && ahead) {
-        t->far = a + (uintptr_t)ahead * sizeof(REAL);
-        t->far_step = (int64_t)high;
-        return 1;
+    const int rows_ahead = is_first_panel && ahead;
+    if (!large) {
+        if (rows_ahead) {
+            t->far_a = a + (uintptr_t)ahead * sizeof(REAL);
+            t->far_a_step = (int64_t)high;
+        }
+        return rows_ahead;
     }
-    if (!large)
-        return 0;
-    if (is_first_panel && transposed && a % FM_LINE < high) {
-        t->far = a + FM_LINE;
-        t->far_step = t->lda * (int64_t)sizeof(REAL);
-        return 1;
-    }
-    if (later->line == later->lines)
-        return 0;
-    t->far = later->b + (uintptr_t)later->line * FM_LINE;
-    t->far_step = t->ldb * (int64_t)sizeof(REAL);
-    later->line += 1;
-    return 1;
+    const int columns = is_first_panel && transposed && !is_first_tile && a % FM_LINE < high;
+    const int next_panel = !is_first_tile && later->line < later->lines;
+    /* Not as structs, which compilers copy as a vector right after they have been stored in parts: such a read waits until
+     * everything that the tile before has stored is in the cache, 4 % of 784-128-10. */
+    t->far_a = a + (rows_ahead ? (uintptr_t)ahead * sizeof(REAL) : columns ? FM_LINE : 0);
+    t->far_a_step = rows_ahead ? (int64_t)high : columns ? t->lda * (int64_t)sizeof(REAL) : 0;
+    t->far_b = next_panel ? later->b + (uintptr_t)later->line * FM_LINE : a;
+    t->far_b_step = next_panel ? t->ldb * (int64_t)sizeof(REAL) : 0;
+    later->line += next_panel;
+    return rows_ahead || columns || next_panel;
 }
 
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
@@ -361,18 +370,27 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
         return;
     }
     const int64_t panels = all == 1 ? K(divide_up)(vectors, FM_ROW_VECTORS) : K(divide_up)(vectors, FM_TILE_VECTORS);
-    const int64_t wide = panels == 1 ? vectors : vectors / panels, wider = vectors - wide * panels;
+    int64_t wide = vectors, wider = 0; /* set before, lest compilers see that x / 1 is x, and divide always */
+    if (panels > 1) {
+        wide = vectors / panels;
+        wider = vectors - wide * panels;
+    }
     const REAL *a = t->a, *v = t->v;
     REAL *c = t->c;
     /* Rows of B that fit into the nearest cache are there after the first panel. */
     const int large = t->depth * t->ldb * (int64_t)sizeof(REAL) >= FM_LARGE;
+    t->far_b = (uintptr_t)a; /* unless there is something to fetch of B */
     int64_t blocks = 1, high = all, higher = 0, divided_for = 0;
     for (int64_t p = 0, column = 0; p < panels; p++) {
         const int64_t w = wide + (p < wider), columns = w * V(width);
         if (all > 1 && w != divided_for) {
             blocks = K(blocks)(all, w);
-            high = blocks == 1 ? all : all / blocks;
-            higher = all - high * blocks;
+            high = all;
+            higher = 0;
+            if (blocks > 1) {
+                high = all / blocks;
+                higher = all - high * blocks;
+            }
             divided_for = w;
         }
         t->last = V(first)(n - column - columns + V(width));
@@ -385,10 +403,10 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
             if (all == 1)
                 rows[w](t);
-            else if (q == 0 && (sums || p > 0 || !ahead))
-                first[h][w](t); /* which waits itself */
+            else if ((large || ahead) && K(choose_far)(transposed, large, p == 0, q == 0, h, ahead, &later, t))
+                far[h][w](t);
             else
-                (K(choose_far)(transposed, large, p == 0, h, ahead, &later, t) ? far : functions)[h][w](t);
+                (q == 0 ? first : functions)[h][w](t);
             t->a += of_c * (transposed ? 1 : t->lda);
             t->c += of_c * t->ldc;
             t->v = v ? t->v + of_c * t->ldc : NULL;
