@@ -6,8 +6,8 @@ enum { BLOCKS_PER_THREAD = 4 };
 enum { PLACE_BYTES = 32768, MOST_PLACES = 8 };
 /* Coefs below which it does not pay to divide a pass over them further. */
 enum { SLICE_COEFS = 4096 };
-/* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the layer
- * below. */
+/* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the rows
+ * of the layer below. */
 enum { ROW_MULTIPLE = 8, COEF_MULTIPLE = 16 };
 /* What squares and losses cost, in gradients of a coef from one row: of each coef (a chain of additions, where the
  * gradient has many at once), and of each output and row. The thread that computes them gets fewer gradients. */

@@ -237,7 +237,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
         return used;
     c->sparse_grad = fm_take(base, &used, net->units[0] * net->units[1] * c->real);
     take_layers(c, rows, slices, base, &used);
-    /* The last, so that tools that watch the ends of a workspace see it when too much is written. */
+    /* The last, so that tools that watch the ends of a workspace see it when the last slice writes too much. */
     c->panel_bytes = round_up(c->kernels->panel * c->kernels->width * deepest(c) * c->real, CACHE_LINE);
     c->panel = fm_take(base, &used, slices * c->panel_bytes);
     return used;

@@ -43,7 +43,7 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
                      .accumulate = accumulate};
 }
 
-/* Bytes of a line of the cache, and from which on a matrix is larger than the nearest. */
+/* Bytes of a line of the cache, and those from which on a matrix counts as larger than the nearest cache. */
 #define FM_LINE 64
 #define FM_LARGE 65536
 /* Keeps the compiler from seeing where a pointer comes from. */
@@ -57,8 +57,8 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
- * more, which adds up the rows of B. far: fetch what the tile says, at each step a line of far_b and of
- * far_a as much as a column of its A. */
+ * more, which adds up the rows of B. far: at each step fetch a line of
+ * the tile's far_b and, of its far_a, as much as a column of its A. */
 FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int far,
                             const int masked, int64_t n, const K(tile) * t, const REAL **a, const REAL **b,
                             V(t) (*acc)[FM_ROW_VECTORS])
@@ -309,8 +309,8 @@ static int64_t K(blocks)(int64_t rows, int64_t vectors)
                           : K(divide_up)(rows, FM_ROWS_OF_3);
 }
 
-/* What tiles fetch of B for the panel that follows, so that its first tile does not wait for the second nearest cache or,
- * where threads share a product, for another processor's: `lines` of each row, from `b` on, one by each tile. */
+/* What tiles fetch of B for the panel that follows, so that its first tile does not wait for the third cache or, where
+ * threads share a product, for another processor's: `lines` of each row, from `b` on, one by each tile. */
 typedef struct K(later) {
     uintptr_t b;
     int64_t line, lines;
@@ -347,7 +347,7 @@ FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int i
 /* c (m, n) from tiles: columns in panels of at most FM_TILE_VECTORS vectors, rows in blocks as high as the registers
  * allow for the panel; both split evenly rather than with a ragged rest. t: everything of the product but the place of
  * the tile, which is written there. With t->sum the first block of a panel forms the column sums, too. ahead: see
- * `choose_far`. */
+ * `choose_far`; 0 where there are sums. */
 static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile) * t)
 {
     if (m <= 0 || n <= 0)
@@ -377,7 +377,7 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
     }
     const REAL *a = t->a, *v = t->v;
     REAL *c = t->c;
-    /* Rows of B that fit into the nearest cache are there after the first panel. */
+    /* Of less than that there is little to wait for. */
     const int large = t->depth * t->ldb * (int64_t)sizeof(REAL) >= FM_LARGE;
     t->far_b = (uintptr_t)a; /* unless there is something to fetch of B */
     int64_t blocks = 1, high = all, higher = 0, divided_for = 0;
@@ -398,7 +398,9 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
         t->a = a;
         t->c = c + column;
         t->v = v ? v + column : NULL;
-        K(later) later = {.b = (uintptr_t)(t->b + columns), .line = 0, .lines = p < panels - 1 ? w : 0};
+        const int64_t next = p < panels - 1 ? wide + (p + 1 < wider) : 0;
+        K(later) later = {.b = (uintptr_t)(t->b + columns), .line = 0};
+        later.lines = K(divide_up)(next * V(width) * (int64_t)sizeof(REAL), FM_LINE);
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
             if (all == 1)

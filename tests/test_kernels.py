@@ -277,8 +277,9 @@ def shapes_of_tiles(draw: Draw) -> Iterator[tuple[int, int, int, int]]:
     for m in (255, 256, 257):
         yield m, w + 1, next(depths), next(gaps)
     yield 5, w + 1, 257, 2
-    for m, n in itertools.product((9, 16, 17, 40), (max(3 * w + 1, 25), 5 * w + 29, 7 * w + 28)):
-        yield m, n, 16500 // n, next(gaps)  # too much for the nearest cache
+    many = max(w, 16), max(2 * w, 16), max(3 * w + 1, 25), 5 * w + 29, 7 * w + 28
+    for m, n in itertools.product((9, 16, 17, 40), many):
+        yield m, n, -(-(2**14) // n), next(gaps)  # FM_LARGE bytes of float32
 
 
 def ending(name: str, part: str) -> int:
