@@ -57,8 +57,8 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
- * more, which adds up the rows of B. far: at each step fetch a line of
- * the tile's far_b and, of its far_a, as much as a column of its A. */
+ * more, which adds up the rows of B. far: at each step fetch, of the tile's far_b, a line and, of its far_a, as much as a
+ * column of its A. */
 FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transposed, const int sums, const int far,
                             const int masked, int64_t n, const K(tile) * t, const REAL **a, const REAL **b,
                             V(t) (*acc)[FM_ROW_VECTORS])
@@ -309,19 +309,13 @@ static int64_t K(blocks)(int64_t rows, int64_t vectors)
                           : K(divide_up)(rows, FM_ROWS_OF_3);
 }
 
-/* What tiles fetch of B for the panel that follows, so that its first tile does not wait for the third cache or, where
- * threads share a product, for another processor's: `lines` of each row, from `b` on, one by each tile. */
-typedef struct K(later) {
-    uintptr_t b;
-    int64_t line, lines;
-} K(later);
-
-/* Choose what a tile of so many rows fetches; returns whether it is anything. Of A, in the first panel, for which it is
- * new: rows `ahead` elements further on, unless that is 0, or, of a large product, the next columns of a transposed A,
- * where they begin a line. Of B, in a large product: the next panel, but not where the first tile of this one waits for
- * its own. */
-FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int is_first_tile, int64_t rows,
-                            int64_t ahead, K(later) * later, K(tile) * t)
+/* Choose what tile q of a panel, of so many rows, fetches, so that others do not wait for distant memory or, where threads
+ * share a product, for another processor's cache; returns whether it is anything. Of A, in the first panel, for which it
+ * is new: rows `ahead` elements further on, unless that is 0, or, of a large product, the next columns of a transposed A,
+ * where they begin a line. Of B, in a large product: the panel that follows, which begins at `next`, one of its `lines` of
+ * each row. The first tile waits for its own panel and fetches none. */
+FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int64_t q, int64_t rows, int64_t ahead,
+                            uintptr_t next, int64_t lines, K(tile) * t)
 {
     const uintptr_t a = (uintptr_t)t->a, high = (uintptr_t)rows * sizeof(REAL);
     const int rows_ahead = is_first_panel && ahead;
@@ -332,15 +326,14 @@ FM_INLINE int K(choose_far)(int transposed, int large, int is_first_panel, int i
         }
         return rows_ahead;
     }
-    const int columns = is_first_panel && transposed && !is_first_tile && a % FM_LINE < high;
-    const int next_panel = !is_first_tile && later->line < later->lines;
+    const int columns = is_first_panel && transposed && q > 0 && a % FM_LINE < high;
+    const int next_panel = q > 0 && q <= lines;
     /* Not as structs, which compilers copy as a vector right after they have been stored in parts: such a read waits until
      * everything that the tile before has stored is in the cache, 4 % of 784-128-10. */
     t->far_a = a + (rows_ahead ? (uintptr_t)ahead * sizeof(REAL) : columns ? FM_LINE : 0);
     t->far_a_step = rows_ahead ? (int64_t)high : columns ? t->lda * (int64_t)sizeof(REAL) : 0;
-    t->far_b = next_panel ? later->b + (uintptr_t)later->line * FM_LINE : a;
+    t->far_b = next_panel ? next + (uintptr_t)(q - 1) * FM_LINE : a;
     t->far_b_step = next_panel ? t->ldb * (int64_t)sizeof(REAL) : 0;
-    later->line += next_panel;
     return rows_ahead || columns || next_panel;
 }
 
@@ -398,14 +391,14 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
         t->a = a;
         t->c = c + column;
         t->v = v ? v + column : NULL;
-        const int64_t next = p < panels - 1 ? wide + (p + 1 < wider) : 0;
-        K(later) later = {.b = (uintptr_t)(t->b + columns), .line = 0};
-        later.lines = K(divide_up)(next * V(width) * (int64_t)sizeof(REAL), FM_LINE);
+        const int64_t w_next = p < panels - 1 ? wide + (p + 1 < wider) : 0;
+        const int64_t lines = K(divide_up)(w_next * V(width) * (int64_t)sizeof(REAL), FM_LINE);
+        const uintptr_t next = (uintptr_t)(t->b + columns);
         for (int64_t q = 0; q < blocks; q++) {
             const int64_t h = high + (q < higher), of_c = h - (q == 0 ? sums : 0);
             if (all == 1)
                 rows[w](t);
-            else if ((large || ahead) && K(choose_far)(transposed, large, p == 0, q == 0, h, ahead, &later, t))
+            else if ((large || ahead) && K(choose_far)(transposed, large, p == 0, q, h, ahead, next, lines, t))
                 far[h][w](t);
             else
                 (q == 0 ? first : functions)[h][w](t);
