@@ -4,6 +4,7 @@
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define FM_ISA avx512
 #include "vec_avx512.h"
+#define FM_HALF fm_kernels_avx2
 
 #include "kernels_isa.h"
 

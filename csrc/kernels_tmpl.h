@@ -3,6 +3,8 @@
  *   FM_REAL_BITS   32 or 64
  *   FM_ISA         avx512, avx2 or scalar: part of every name
  *
+ *   FM_HALF        where there is one: who hands out the tables of the instruction set with vectors half as wide
+ *
  * and a vec_<isa>.h included before. kernels_isa.h includes it for 64 bits first, because the loss sums of both types
  * are 64-bit. What each kernel computes, and in which order, is said in kernels.h. */
 
@@ -13,6 +15,7 @@
 
 #if FM_REAL_BITS == 32
 #define REAL float
+#define FM_DTYPE FM_FLOAT32
 #define V(op) FM_PASTE2(vf_, op)
 #define K(name) FM_PASTE4(fm_f32_, FM_ISA, _, name)
 #define FM_EPSILON FLT_EPSILON
@@ -21,6 +24,7 @@
 #define FM_UPPER_EXPONENT_BITS 0x60000000 /* set in numbers whose squares are normal, and only there */
 #else
 #define REAL double
+#define FM_DTYPE FM_FLOAT64
 #define V(op) FM_PASTE2(vd_, op)
 #define K(name) FM_PASTE4(fm_f64_, FM_ISA, _, name)
 #define FM_EPSILON DBL_EPSILON
@@ -81,6 +85,7 @@ static const fm_kernels K(table) = {
 };
 
 #undef REAL
+#undef FM_DTYPE
 #undef V
 #undef K
 #undef FM_EPSILON
