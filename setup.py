@@ -59,7 +59,7 @@ class BuildExtension(build_ext):
         ext.extra_compile_args = list(MSVC_FLAGS) if msvc else GNU_FLAGS + GNU_WARNINGS
         ext.extra_link_args = [] if msvc else ["-pthread"]
         if SANITIZE:
-            ext.extra_compile_args += [*SANITIZERS, "-O1", "-g", "-fno-omit-frame-pointer", "-UNDEBUG"]
+            ext.extra_compile_args += [*SANITIZERS, "-O1", "-g1", "-fno-omit-frame-pointer", "-UNDEBUG"]
             ext.extra_link_args += SANITIZERS
         compile_together = self.compiler.compile
 
