@@ -5,7 +5,7 @@
  *
  *   first(n)           mask of the lanes 0 .. n-1 (n may exceed the width)
  *   load_first(p, m)   the lanes of m from memory, +0 elsewhere; memory outside m is not touched
- *   store_first        likewise
+ *   store_first        likewise; m is one that first made
  *   load1(p), store1   one number: the first lane, +0 in the others
  *   fma(a, b, c)       a * b + c, rounded once (the scalar vocabulary rounds twice)
  *   max(a, b), min     b where a or b is NaN: max(bound, x) lets a NaN in x through
