@@ -30,7 +30,7 @@ static inline vf_mask vf_first(int64_t n)
 static inline vf_t vf_load(const float *p) { return _mm256_loadu_ps(p); }
 static inline void vf_store(float *p, vf_t v) { _mm256_storeu_ps(p, v); }
 static inline vf_t vf_load_first(const float *p, vf_mask m) { return _mm256_maskload_ps(p, _mm256_castps_si256(m)); }
-/* Whole, or in a half, a quarter and a single number: on Zen a masked store takes as long as a dozen others. */
+/* Whole, or in a half, a quarter and a single number: a masked store takes 12 cycles on Zen 4, a plain one 1 or 2. */
 FM_VEC_INLINE void vf_store_first(float *p, vf_mask m, vf_t v)
 {
     int lanes = _mm256_movemask_ps(m);
