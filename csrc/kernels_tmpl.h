@@ -2,7 +2,6 @@
  *
  *   FM_REAL_BITS   32 or 64
  *   FM_ISA         avx512, avx2 or scalar: part of every name
- *
  *   FM_HALF        where there is one: who hands out the tables of the instruction set with vectors half as wide
  *
  * and a vec_<isa>.h included before. kernels_isa.h includes it for 64 bits first, because the loss sums of both types
