@@ -46,7 +46,9 @@ enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
 #include "losses.h"
 #include "solvers.h"
 
+#include "tiles_tmpl.h"
 #include "products_tmpl.h"
+#include "sparse_tmpl.h"
 #include "loss_tmpl.h"
 #include "elementwise_tmpl.h"
 #include "rows_tmpl.h"

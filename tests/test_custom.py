@@ -944,31 +944,31 @@ def test_early_stopping_and_warm_start(any_backend, estimators, blobs):
 @needs_numba
 @pytest.mark.parametrize("missing", ["own_activations", "own_loss", "value", "derivative", "term", "needs"])
 def test_c_refuses_incomplete_functions(missing):
-    from fastmlp.backends import c
+    from fastmlp.backends._c_interface import ffi, lib, made_network
 
     spec = make_spec([2, 3, 1], "swish", "identity", "pseudo_huber", "float64")
-    network = c._made_network.__wrapped__(spec, spec.own)
+    network = made_network.__wrapped__(spec, spec.own)
     struct = network.struct
     if missing in ("own_activations", "own_loss"):
-        setattr(struct, missing, c.ffi.NULL)
+        setattr(struct, missing, ffi.NULL)
     elif missing == "term":
-        struct.own_loss = loss = c.ffi.new("fm_loss_kernel *", struct.own_loss[0])
-        loss.term = c.ffi.NULL
+        struct.own_loss = loss = ffi.new("fm_loss_kernel *", struct.own_loss[0])
+        loss.term = ffi.NULL
     else:
-        struct.own_activations = own = c.ffi.new("fm_own_activation[]", [struct.own_activations[0]] * 2)
+        struct.own_activations = own = ffi.new("fm_own_activation[]", [struct.own_activations[0]] * 2)
         if missing == "needs":
-            own[0].needs = c.lib.FM_NEEDS_NOTHING
+            own[0].needs = lib.FM_NEEDS_NOTHING
         else:
-            setattr(own[0].kernel, missing, c.ffi.NULL)
-    binding = c.ffi.new("fm_binding *")
+            setattr(own[0].kernel, missing, ffi.NULL)
+    binding = ffi.new("fm_binding *")
     binding.net = struct
-    assert c.lib.fm_bind(binding) == c.lib.FM_BAD_ARGUMENT
+    assert lib.fm_bind(binding) == lib.FM_BAD_ARGUMENT
 
 
 @pytest.mark.c
 @needs_numba
 def test_what_is_compiled_lives_as_long_as_what_calls_it():
-    from fastmlp.backends import _numba_own, c
+    from fastmlp.backends import _c_interface, _numba_own
 
     spec = make_spec(UNITS, "swish", "identity", "pseudo_huber", "float64")
     backend = with_functions("c")
@@ -980,7 +980,7 @@ def test_what_is_compiled_lives_as_long_as_what_calls_it():
     )
     alive = [weakref.ref(kernel) for kernel in kernels]
     del kernels
-    for cache in (c._made_network, _numba_own.activation_kernels, _numba_own.loss_kernels):
+    for cache in (_c_interface.made_network, _numba_own.activation_kernels, _numba_own.loss_kernels):
         cache.cache_clear()
     gc.collect()
     assert all(kernel() is not None for kernel in alive)

@@ -20,7 +20,7 @@ MODULES = [
     # What runs as a program, and what only setup.py imports.
     if module.name not in {"fastmlp.__main__", "fastmlp._build_c"}
 ]
-NEEDS_EXTENSION = {"fastmlp.backends.c"}
+NEEDS_EXTENSION = {"fastmlp.backends.c", "fastmlp.backends._c_interface"}
 
 
 def run_python(code, env=None):

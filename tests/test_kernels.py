@@ -32,7 +32,7 @@ from fastmlp.solvers import SOLVERS, SolverState
 from fastmlp.spec import make_spec
 
 try:
-    from fastmlp.backends import c
+    from fastmlp.backends import _c_interface, c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
 
@@ -60,7 +60,7 @@ class Isa:
 
 
 def kernels_of(isa: str, dtype: np.dtype) -> Isa:
-    table = lib.fm_kernel_table(ISAS.index(isa), c.DTYPE_CODES[dtype])
+    table = lib.fm_kernel_table(ISAS.index(isa), _c_interface.DTYPE_CODES[dtype])
     if table == ffi.NULL:
         pytest.skip(f"no {isa} kernels here: this processor, or the compiler that built the extension, lacks it")
     return Isa(isa, table)
@@ -485,7 +485,7 @@ def vmath(name: str, draw: Draw) -> Iterator[Problem]:
 
 
 def activation_kernel(name: str, part: str) -> Callable[[Isa], Callable]:
-    return lambda isa: getattr(isa.table.activations[c.ACTIVATION_CODES[name]], part)
+    return lambda isa: getattr(isa.table.activations[_c_interface.ACTIVATION_CODES[name]], part)
 
 
 def applied(entry: Any, part: str, v: np.ndarray, block: tuple[float, ...], u: np.ndarray | None = None) -> np.ndarray:
@@ -560,7 +560,7 @@ def row_forward(draw: Draw) -> Iterator[Problem]:
         if name == "step":
             bias += np.where(x @ w + bias < 0, -0.1, 0.1).astype(draw.dtype)  # off the jump
         block = () if name is None else draw.block(ACTIVATIONS[name])
-        code = -1 if name is None else c.ACTIVATION_CODES[name]
+        code = -1 if name is None else _c_interface.ACTIVATION_CODES[name]
         room = 0 if n == 1 else draw.widest - n
         outputs = empty(draw.dtype, n, room=room) if with_z else None, empty(draw.dtype, n, room=room)
         yield Problem(
@@ -582,7 +582,7 @@ def row_delta(draw: Draw) -> Iterator[Problem]:
         entry = ACTIVATIONS[name]
         z, block = 2 * draw.real(k), draw.block(entry)
         v = applied(entry, "value", z, block) if entry.needs == "output" else z
-        arguments = n, k, In(delta), In(w), c.ACTIVATION_CODES[name], ffi.new("double[4]", block)
+        arguments = n, k, In(delta), In(w), _c_interface.ACTIVATION_CODES[name], ffi.new("double[4]", block)
         room = 0 if k == 1 else draw.widest - k
         place = Out(v, room=room)
         needed = place if n % 2 else In(v)
@@ -646,7 +646,7 @@ class Rows:
     def _call(self, isa: Isa, *pointers: Any) -> list[float]:
         o = ffi.new("fm_outputs *")
         o.rows, o.n_outputs = self.a.shape
-        o.loss, o.softmax, o.canonical, o.hard = c.LOSS_CODES[self.form[0]], *self.form[1:], self.hard
+        o.loss, o.softmax, o.canonical, o.hard = _c_interface.LOSS_CODES[self.form[0]], *self.form[1:], self.hard
         o.a, o.y, o.codes, o.weight, o.index, o.delta, o.scratch = pointers
         o.lda = o.n_outputs + self.gap
         o.ldd = o.lda + 1
@@ -851,7 +851,7 @@ def test_instruction_sets_with_fma_agree_in_bits(dtype, kernel, memory):
 def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
     isa = kernels_of(isa, dtype)
     draw, table = Draw("row", dtype, [isa.table.width]), isa.table
-    kernel = table.activations[c.ACTIVATION_CODES["tanh"]]
+    kernel = table.activations[_c_interface.ACTIVATION_CODES["tanh"]]
 
     def run(name, *arguments):
         return memory.call(isa, name if callable(name) else attrgetter(f"table.{name}"), arguments, "end")
@@ -864,7 +864,7 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         else:
             (z,) = run("product", 1, n, k, In(x), k, In(w), n, In(bias), columns, n, 0, 0, None)
         (a,) = run(lambda isa: kernel.value, n, In(z.ravel()), empty(dtype, n), None, None)
-        code, block = c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
+        code, block = _c_interface.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         outputs = [empty(dtype, n, room=0 if n == 1 else table.width - n) for _ in range(2)]
         got = run("row_forward", n, k, In(x), In(w), In(bias), code, block, *outputs)
         assert same_bits(got[0], z.ravel())
@@ -883,7 +883,7 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         else:
             (sums,) = run("product", 1, k, n, In(delta), n, In(w.T.copy()), k, None, empty(dtype, 1, k), k, 0, 0, None)
         (expected,) = run(lambda isa: kernel.derivative, k, In(v), Out(sums.ravel()), None, None)
-        arguments = n, k, In(delta), In(w), c.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
+        arguments = n, k, In(delta), In(w), _c_interface.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         (got,) = run("row_delta", *arguments, In(v), empty(dtype, k, room=0 if k == 1 else table.width - k))
         assert same_bits(got, expected)
 

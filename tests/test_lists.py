@@ -11,7 +11,7 @@ from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 
 try:
-    from fastmlp.backends import c
+    from fastmlp.backends import _c_interface, c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
 
@@ -20,9 +20,9 @@ pytestmark = pytest.mark.c
 ffi, lib = c.ffi, c.lib
 CSRC = Path(__file__).resolve().parent.parent / "csrc"
 LISTS = {
-    "activation": (lib.fm_activation_name, c.ACTIVATION_CODES, ACTIVATIONS),
-    "loss": (lib.fm_loss_name, c.LOSS_CODES, LOSSES),
-    "solver": (lib.fm_solver_name, c.SOLVER_CODES, SOLVERS),
+    "activation": (lib.fm_activation_name, _c_interface.ACTIVATION_CODES, ACTIVATIONS),
+    "loss": (lib.fm_loss_name, _c_interface.LOSS_CODES, LOSSES),
+    "solver": (lib.fm_solver_name, _c_interface.SOLVER_CODES, SOLVERS),
 }
 NEEDS = {
     "output": lib.FM_NEEDS_OUTPUT,
@@ -72,11 +72,15 @@ def test_there_are_no_facts_beyond_the_ends():
 def test_products_end_with_what_needs_nothing_but_the_output():
     ends = {
         (name, derivative)
-        for name, code in c.ACTIVATION_CODES.items()
+        for name, code in _c_interface.ACTIVATION_CODES.items()
         for derivative in (0, 1)
         if lib.fm_ending(code, derivative)
     }
-    assert len({lib.fm_ending(c.ACTIVATION_CODES[name], derivative) for name, derivative in ends}) == len(ends) > 0
+    assert (
+        len({lib.fm_ending(_c_interface.ACTIVATION_CODES[name], derivative) for name, derivative in ends})
+        == len(ends)
+        > 0
+    )
     for name, _ in ends:
         entry = ACTIVATIONS[name]
         assert (entry.parameters, entry.draws, entry.needs, entry.jacobian_product) == ({}, False, "output", None), name
@@ -85,18 +89,18 @@ def test_products_end_with_what_needs_nothing_but_the_output():
 
 @pytest.mark.parametrize("name", list(ACTIVATIONS))
 def test_activations(name):
-    entry, code = ACTIVATIONS[name], c.ACTIVATION_CODES[name]
+    entry, code = ACTIVATIONS[name], _c_interface.ACTIVATION_CODES[name]
     assert lib.fm_activation_needs(code) == NEEDS[entry.needs]
     assert lib.fm_activation_n_params(code) == len(entry.parameters)
     assert bool(lib.fm_activation_draws(code)) == entry.draws
-    assert len(entry.parameters) <= c._PARAMS_PER_ACTIVATION
+    assert len(entry.parameters) <= _c_interface.PARAMS_PER_ACTIVATION
     # Element-wise activations have kernels, and a derivative where the registry says that there is one. The coupled
     # one comes after the last of them and has kernels of its own.
     if entry.jacobian_product is not None:
         assert code == len(ACTIVATIONS) - 1
         return
     for isa in range(lib.FM_N_ISAS):
-        for dtype in c.DTYPE_CODES.values():
+        for dtype in _c_interface.DTYPE_CODES.values():
             table = lib.fm_kernel_table(isa, dtype)
             if table != ffi.NULL:
                 assert table.activations[code].value != ffi.NULL
@@ -105,18 +109,18 @@ def test_activations(name):
 
 @pytest.mark.parametrize("name", list(SOLVERS))
 def test_solvers(name):
-    entry, code = SOLVERS[name], c.SOLVER_CODES[name]
+    entry, code = SOLVERS[name], _c_interface.SOLVER_CODES[name]
     assert lib.fm_solver_n_moments(code) == entry.n_moments
     assert entry.n_moments <= dict(ffi.typeof("fm_training").fields)["moments"].type.length
     assert len(entry.hyperparameters) <= constant("solvers.h", "FM_MAX_HYPER")
 
 
 def test_a_parameter_block_is_as_long_in_python_as_in_c():
-    assert constant("kernels.h", "FM_MAX_ACTIVATION_PARAMS") == c._PARAMS_PER_ACTIVATION
+    assert constant("kernels.h", "FM_MAX_ACTIVATION_PARAMS") == _c_interface.PARAMS_PER_ACTIVATION
 
 
 def test_real_types():
-    assert {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64} == c.DTYPE_CODES
+    assert {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64} == _c_interface.DTYPE_CODES
 
 
 def test_every_status_has_a_message():
@@ -137,7 +141,7 @@ def test_instruction_sets():
         assert not lib.fm_isa_supported(isa)
         assert lib.fm_kernel_table(isa, lib.FM_FLOAT64) == ffi.NULL
     for isa in range(lib.FM_N_ISAS):
-        for dtype in c.DTYPE_CODES.values():
+        for dtype in _c_interface.DTYPE_CODES.values():
             assert (lib.fm_kernel_table(isa, dtype) != ffi.NULL) == bool(lib.fm_isa_supported(isa))
 
 

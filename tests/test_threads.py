@@ -25,7 +25,7 @@ from fastmlp.layout import aligned_zeros
 from fastmlp.solvers import SOLVERS, SolverState
 
 try:
-    from fastmlp.backends import c
+    from fastmlp.backends import _c_interface, c
 except ImportError:
     c = None
 
@@ -253,13 +253,13 @@ def asked(monkeypatch):
     if c is None:
         pytest.skip("the compiled extension is missing")
     numbers = []
-    of = c._n_threads
+    of = _c_interface.threads_worth
 
     def note(*arguments):
         numbers.append(of(*arguments))
         return numbers[-1]
 
-    monkeypatch.setattr(c, "_n_threads", note)
+    monkeypatch.setattr(c, "threads_worth", note)
     return numbers
 
 
@@ -314,7 +314,7 @@ def test_the_work_decides_where_nothing_is_asked_for(asked, monkeypatch):
 def test_numbers_that_c_does_not_take(make_problem, monkeypatch):
     problem = make_problem((3, 2), "tanh", ("squared_error", "identity"), np.dtype("float64"))
     for n in (0, -3, _threads.MOST + 1):
-        monkeypatch.setattr(c, "threads", lambda _, n=n: Threads(n, True))
+        monkeypatch.setattr(_c_interface, "threads", lambda _, n=n: Threads(n, True))
         for run in (
             lambda: get_backend("c").forward(problem.spec, problem.params, problem.data.X),
             lambda: get_backend("c").loss(problem.spec, problem.params, problem.data, 0.0),
@@ -327,7 +327,7 @@ def test_numbers_that_c_does_not_take(make_problem, monkeypatch):
 @needs_c
 def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
     problem = make_problem((7, 33, 3), "tanh", ("squared_error", "identity"), np.dtype("float32"), n_rows=3000)
-    network = c._network(problem.spec).struct
+    network = _c_interface.network_struct(problem.spec).struct
     for sizes in (
         [c.lib.fm_gradient_workspace(network, 3000, n) for n in NUMBERS],
         [c.lib.fm_gradient_workspace(network, 100, n) for n in NUMBERS],
@@ -345,7 +345,7 @@ def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
     for n, batch in itertools.product(NUMBERS, (100, 600, 3000)):
         guards = []
         with pytest.MonkeyPatch.context() as patch, requested(n):
-            patch.setattr(c, "_workspace", guarded)
+            patch.setattr(c, "workspace_buffer", guarded)
             everything(problem, "adam", batch)
         assert guards
         assert all((guard == 0xA5).all() for guard in guards)

@@ -1,6 +1,5 @@
-"""The compiled backend: checked arrays in, pointers to the C core, status codes out as exceptions.
+"""The compiled backend.
 
-The only module that imports the extension. Each array is checked for dtype and contiguity where its pointer is taken.
 C returns to Python after a bounded amount of work, so that signals are served; the global interpreter lock is released
 while it runs.
 """
@@ -10,41 +9,36 @@ from __future__ import annotations
 import math
 import os
 import threading
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from _fastmlp_c import ffi, lib
 from fastmlp import __version__
-from fastmlp._threads import get_limit, register_with_threadpoolctl, threads
+from fastmlp._threads import get_limit, register_with_threadpoolctl
 from fastmlp._validation import check_finite
-from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
+from fastmlp.backends._c_interface import (
+    DTYPE_CODES,
+    SOLVER_CODES,
+    check_status,
+    ffi,
+    input_pointer,
+    lib,
+    network_struct,
+    output_pointer,
+    parameters_pointer,
+    rows_struct,
+    targets_struct,
+    threads_worth,
+    workspace_buffer,
+)
 from fastmlp.layout import ALIGNMENT, aligned_zeros
-from fastmlp.losses import LOSSES
 from fastmlp.spec import NetworkSpec
 
-_PARAMS_PER_ACTIVATION = 4
 _WORK_PER_CALL = 100_000_000
 """Flops of a forward pass between two chances for signals: 50 ms at 2 GFLOP/s."""
 _OUTPUTS_PER_CALL = 1 << 20
 """Outputs of a prediction of codes that are kept at a time."""
-
-
-def _names(function: Any) -> dict[str, int]:
-    """Return name -> index of a list that C exports."""
-    names: dict[str, int] = {}
-    while (name := function(len(names))) != ffi.NULL:
-        names[ffi.string(name).decode()] = len(names)
-    return names
-
-
-ACTIVATION_CODES = _names(lib.fm_activation_name)
-LOSS_CODES = _names(lib.fm_loss_name)
-SOLVER_CODES = _names(lib.fm_solver_name)
-_NEEDS = {"output": lib.FM_NEEDS_OUTPUT, "preactivation": lib.FM_NEEDS_PREACTIVATION}
-DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
 
 
 def choose_isa(cap: str | None) -> str:
@@ -123,163 +117,8 @@ class CBackend:
     def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
         """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
         out = np.empty((rows, width))
-        lib.fm_uniforms(key, step, layer, rows, width, _output("double *", out, out.dtype))
+        lib.fm_uniforms(key, step, layer, rows, width, output_pointer("double *", out, out.dtype))
         return out
-
-
-def _input(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
-    """Return a pointer to an array that C reads."""
-    return ffi.from_buffer(ctype, _checked(array, dtype))
-
-
-def _output(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
-    """Return a pointer to an array that C writes."""
-    return ffi.from_buffer(ctype, _checked(array, dtype), require_writable=True)
-
-
-def _checked(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
-    return array
-
-
-def _check(status: int, spec: NetworkSpec) -> None:
-    """Raise the exception that a status stands for."""
-    if status == lib.FM_OK:
-        return
-    if status == lib.FM_NOT_DIFFERENTIABLE:
-        spec.check_differentiable()
-    message = ffi.string(lib.fm_status_message(status)).decode()
-    if status == lib.FM_ZERO_WEIGHT:
-        raise ZeroDivisionError(message)
-    raise RuntimeError(f"The C core refused a call: {message}.")
-
-
-def _n_threads(worth: Any, network: _Bound, rows: _Bound | None, n_rows: int, n_threads: int | None = None) -> int:
-    """Return the threads of passes over `n_rows` rows; `worth` is C's function that knows how many pay.
-
-    `rows` tell whether they are sparse; None: they are dense.
-    """
-    n, fixed = threads(n_threads)
-    return n if fixed or n == 1 else worth(network.struct, rows.struct if rows else ffi.NULL, n_rows, n)
-
-
-class _Bound:
-    """A C struct, and the pointers and arrays that it refers to, kept alive together."""
-
-    __slots__ = ("kept", "struct")
-
-    def __init__(self, struct: Any, *kept: Any) -> None:
-        self.struct = struct
-        self.kept = kept
-
-
-def _network(spec: NetworkSpec) -> _Bound:
-    """Return the fm_network of a spec."""
-    return _made_network(spec, spec.own)
-
-
-@lru_cache(maxsize=256)
-def _made_network(spec: NetworkSpec, own: tuple[Any, ...]) -> _Bound:
-    # `own` is part of the key: a name may come to stand for another function.
-    units = ffi.new("int64_t[]", spec.units)
-    activations = ffi.new("int[]", [ACTIVATION_CODES.get(name, lib.FM_OWN) for name, _ in spec.activations])
-    params = ffi.new("double[]", _PARAMS_PER_ACTIVATION * spec.n_layers)
-    for layer, (_, block) in enumerate(spec.activations):
-        for i, value in enumerate(block):
-            params[layer * _PARAMS_PER_ACTIVATION + i] = value
-    network = ffi.new("fm_network *")
-    network.dtype = DTYPE_CODES[spec.dtype]
-    network.loss = LOSS_CODES.get(spec.loss, lib.FM_OWN)
-    network.canonical = spec.activations[-1][0] in LOSSES[spec.loss].canonical
-    network.n_layers = spec.n_layers
-    network.units, network.activations, network.activation_params = units, activations, params
-    return _Bound(network, units, activations, params, *(_set_own(network, spec) if own else ()))
-
-
-def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
-    """Give a network the kernels of what the user has registered; return what must live as long as it."""
-    try:
-        from fastmlp.backends import _numba_own
-    except ImportError as error:
-        raise ImportError(
-            f"Activations and losses of your own need Numba in the C backend, which cannot be imported ({error}): "
-            "install the extra 'numba' (pip install fastmlp[numba]), or choose backend='numpy'."
-        ) from error
-    network.own_activations = kernels = ffi.new("fm_own_activation[]", spec.n_layers)
-    network.own_loss = loss = ffi.new("fm_loss_kernel *")
-    kept = [kernels, loss]
-
-    def fill(struct: Any, functions: tuple[Any, ...]) -> None:
-        kept.extend(functions)
-        for (name, field), function in zip(ffi.typeof(struct).item.fields, functions, strict=True):
-            setattr(struct, name, ffi.cast(field.type, function.address))
-
-    for layer, (name, _) in enumerate(spec.activations):
-        entry = ACTIVATIONS[name]
-        if entry.is_own:
-            kernels[layer].needs = _NEEDS[entry.needs]
-            fill(ffi.addressof(kernels[layer], "kernel"), _numba_own.activation_kernels(entry, spec.dtype.type))
-    if LOSSES[spec.loss].is_own:
-        fill(loss, _numba_own.loss_kernels(LOSSES[spec.loss], spec.dtype.type))
-    return kept
-
-
-def _rows(spec: NetworkSpec, X: Any) -> _Bound:
-    """Return the fm_rows of a dense or CSR input."""
-    if X.shape[1] != spec.units[0]:
-        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
-    rows = ffi.new("fm_rows *")
-    rows.n_rows = X.shape[0]
-    rows.x_dtype = DTYPE_CODES[spec.dtype]
-    if isinstance(X, np.ndarray):
-        if X.dtype not in DTYPE_CODES:
-            raise ValueError(f"Expected an array of float32 or float64, got {X.dtype}.")
-        rows.x_dtype = DTYPE_CODES[X.dtype]
-        rows.x = x = _input("char *", X, X.dtype)
-        rows.ldx = X.shape[1]
-        return _Bound(rows, x)
-    indptr = np.ascontiguousarray(X.indptr, np.int64)
-    indices = np.ascontiguousarray(X.indices, np.int32)
-    kept = (
-        _input("int64_t *", indptr, indptr.dtype),
-        _input("int32_t *", indices, indices.dtype),
-        _input("char *", X.data, spec.dtype),
-    )
-    rows.indptr, rows.indices, rows.data = kept
-    return _Bound(rows, *kept)
-
-
-def _targets(spec: NetworkSpec, data: Data) -> _Bound:
-    """Return the fm_targets of a data set."""
-    n = data.X.shape[0]
-    targets = ffi.new("fm_targets *")
-    kept = []
-    if data.targets.ndim == 1:
-        targets.codes = y = _input("int32_t *", data.targets, np.dtype(np.int32))
-    else:
-        targets.y = y = _input("char *", data.targets, spec.dtype)
-    kept.append(y)
-    if len(data.targets) != n or (data.targets.ndim == 2 and data.targets.shape[1] != spec.units[-1]):
-        raise ValueError(f"Expected targets for {n} rows of {spec.units[-1]}, got shape {data.targets.shape}.")
-    if data.sample_weight is not None:
-        if data.sample_weight.shape != (n,):
-            raise ValueError(f"Expected {n} sample weights, got shape {data.sample_weight.shape}.")
-        targets.weight = weight = _input("char *", data.sample_weight, spec.dtype)
-        kept.append(weight)
-    targets.hard = data.hard
-    return _Bound(targets, *kept)
-
-
-def _parameters(spec: NetworkSpec, vector: np.ndarray, *, written: bool = False) -> Any:
-    """Return a pointer to a vector with the layout of the parameters."""
-    if vector.shape != (spec.layout.n_parameters,):
-        raise ValueError(f"Expected a vector of {spec.layout.n_parameters} parameters, got shape {vector.shape}.")
-    return (_output if written else _input)("char *", vector, spec.dtype)
-
-
-def _workspace(size: int) -> tuple[Any, int]:
-    return ffi.from_buffer("char *", aligned_zeros(size, np.uint8), require_writable=True), size
 
 
 def _forward(
@@ -295,12 +134,12 @@ def _forward(
     """Fill `out`, and where given the arrays of all layers, in pieces of bounded work."""
     finite = finite and isinstance(X, np.ndarray)
     n, itemsize = X.shape[0], spec.dtype.itemsize
-    network, rows, weights = _network(spec), _rows(spec, X), _parameters(spec, params)
-    arrays = [_output("char *", array, spec.dtype) for array in (out, *z, *a)]
+    network, rows, weights = network_struct(spec), rows_struct(spec, X), parameters_pointer(spec, params)
+    arrays = [output_pointer("char *", array, spec.dtype) for array in (out, *z, *a)]
     widths = [spec.units[-1], *spec.units[1:] * 2][: len(arrays)]
     step = max(256, _WORK_PER_CALL // (2 * spec.layout.n_parameters)) if n else 1
-    n_threads = _n_threads(lib.fm_forward_threads, network, rows, min(step, n))
-    workspace = _workspace(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype, n_threads))
+    n_threads = threads_worth(lib.fm_forward_threads, network, rows, min(step, n))
+    workspace = workspace_buffer(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype, n_threads))
     block = ffi.new("fm_rows *", rows.struct[0])
     row_bytes = X.shape[1] * (itemsize if rows.struct.indptr else X.dtype.itemsize)
     for first in range(0, n, step):
@@ -315,7 +154,7 @@ def _forward(
         status = lib.fm_forward(network.struct, weights, block, place, before, after, finite, n_threads, *workspace)
         if status == lib.FM_NOT_FINITE:
             check_finite("X", X)
-        _check(status, spec)
+        check_status(status, spec)
 
 
 class Binding:
@@ -353,11 +192,11 @@ class Binding:
             "codes": (lib.FM_CODES, ()),
         }[form]
         self.out_dtype = np.dtype(np.int64) if form == "codes" else spec.dtype
-        self._network, self._params = _network(spec), _parameters(spec, params)
+        self._network, self._params = network_struct(spec), parameters_pointer(spec, params)
         self.struct = struct = ffi.new("fm_binding *")
         struct.net, struct.params = self._network.struct, self._params
         struct.form, struct.check_finite = code, finite
-        _check(lib.fm_bind(struct), spec)
+        check_status(lib.fm_bind(struct), spec)
         self.few_rows = struct.few_rows
         # Bounded in work, for signals, and in memory for what codes are read off.
         work = _WORK_PER_CALL // (2 * spec.layout.n_parameters)
@@ -366,7 +205,7 @@ class Binding:
     def many(self, n: int, x: Any, out: Any, n_threads: int | None = None) -> int:
         """Predict n rows in pieces of bounded work and memory; return a status."""
         step = min(n, self._rows_per_call)
-        n_threads = _n_threads(lib.fm_forward_threads, self._network, None, step, n_threads)
+        n_threads = threads_worth(lib.fm_forward_threads, self._network, None, step, n_threads)
         size = lib.fm_predict_workspace(self.struct, step, n_threads)
         scratch = ffi.from_buffer(np.empty(size + ALIGNMENT, np.uint8))
         workspace = scratch + -int(ffi.cast("uintptr_t", scratch)) % ALIGNMENT
@@ -383,19 +222,19 @@ class Binding:
 
 
 def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray | None) -> LossParts:
-    network, rows, targets = _network(spec), _rows(spec, data.X), _targets(spec, data)
-    weights = _parameters(spec, params)
+    network, rows, targets = network_struct(spec), rows_struct(spec, data.X), targets_struct(spec, data)
+    weights = parameters_pointer(spec, params)
     run = ffi.new("fm_pass *")
     run.alpha = alpha
     if grad is not None:
-        run.grad = kept = _parameters(spec, grad, written=True)  # noqa: F841 (keeps the buffer)
+        run.grad = kept = parameters_pointer(spec, grad, written=True)  # noqa: F841 (keeps the buffer)
     n = data.X.shape[0]
-    run.n_threads = _n_threads(lib.fm_gradient_threads, network, rows, n)
-    workspace = _workspace(lib.fm_gradient_workspace(network.struct, n, run.n_threads))
+    run.n_threads = threads_worth(lib.fm_gradient_threads, network, rows, n)
+    workspace = workspace_buffer(lib.fm_gradient_workspace(network.struct, n, run.n_threads))
     status = lib.FM_PAUSED
     while status == lib.FM_PAUSED:
         status = lib.fm_loss_grad(network.struct, weights, rows.struct, targets.struct, run, *workspace)
-    _check(status, spec)
+    check_status(status, spec)
     return LossParts(run.loss_sum, run.l2, run.weight_sum)
 
 
@@ -414,13 +253,17 @@ class CTrainer:
     def __init__(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> None:
         n = data.X.shape[0]
         self.spec, self.plan = spec, plan
-        self._network, self._rows, self._targets = _network(spec), _rows(spec, data.X), _targets(spec, data)
-        self._params = _parameters(spec, params, written=True)
-        self._grad = _parameters(spec, aligned_zeros(len(params), spec.dtype), written=True)
+        self._network, self._rows, self._targets = (
+            network_struct(spec),
+            rows_struct(spec, data.X),
+            targets_struct(spec, data),
+        )
+        self._params = parameters_pointer(spec, params, written=True)
+        self._grad = parameters_pointer(spec, aligned_zeros(len(params), spec.dtype), written=True)
         self._run = run = ffi.new("fm_training *")
         run.solver = SOLVER_CODES[plan.solver.name]
         run.batch_size, run.alpha, run.key, run.grad = plan.batch_size, plan.alpha, plan.key, self._grad
-        self._moments = [_parameters(spec, moment, written=True) for moment in plan.solver.moments]
+        self._moments = [parameters_pointer(spec, moment, written=True) for moment in plan.solver.moments]
         for i, moment in enumerate(self._moments):
             run.moments[i] = moment
         order = plan.rows
@@ -429,15 +272,15 @@ class CTrainer:
         if order is not None:
             if len(order) and not (order.min() >= 0 and order.max() < n):
                 raise ValueError(f"Expected rows from 0 to {n - 1}, got {order.min()} to {order.max()}.")
-            run.index = self._order = _output("int32_t *", order, np.dtype(np.int32))
+            run.index = self._order = output_pointer("int32_t *", order, np.dtype(np.int32))
             run.n_index = len(order)
         if plan.shuffle:
             run.shuffle = True
             self._bit_generator = plan.random_state._bit_generator
             run.bitgen = ffi.cast("void *", self._bit_generator.ctypes.bit_generator.value)
         batch_rows = min(plan.batch_size, n if order is None else len(order))
-        run.n_threads = _n_threads(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
-        self._workspace = _workspace(lib.fm_gradient_workspace(self._network.struct, batch_rows, run.n_threads))
+        run.n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
+        self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, batch_rows, run.n_threads))
 
     def run(self, n_epochs: int) -> EpochLosses:
         """Run `n_epochs` epochs and return the losses of each.
@@ -451,8 +294,8 @@ class CTrainer:
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
         hyper = ffi.new("double[]", [float(value) for value in state.hyper.values()])
         run.hyper, run.t, run.n_epochs = hyper, state.t, n_epochs
-        run.data_losses = data = _output("double *", losses.data, losses.data.dtype)  # noqa: F841 (kept alive)
-        run.l2_losses = l2 = _output("double *", losses.l2, losses.l2.dtype)  # noqa: F841 (kept alive)
+        run.data_losses = data = output_pointer("double *", losses.data, losses.data.dtype)  # noqa: F841 (kept alive)
+        run.l2_losses = l2 = output_pointer("double *", losses.l2, losses.l2.dtype)  # noqa: F841 (kept alive)
         run.epoch = run.row = run.batch_row = 0
         try:
             if self.plan.shuffle:
@@ -476,7 +319,7 @@ class CTrainer:
                 self._run,
                 *self._workspace,
             )
-        _check(status, self.spec)
+        check_status(status, self.spec)
 
 
 class CStepper(CTrainer):
@@ -501,7 +344,7 @@ class CStepper(CTrainer):
         self._free = threading.Lock()
         self._capacity, self._coded, self._dtype = capacity, coded, DTYPE_CODES[spec.dtype]
         self._width, self._n_outputs, self._n_params = spec.units[0], spec.units[-1], len(params)
-        self._in_order = _input("int32_t *", np.arange(capacity, dtype=np.int32), np.dtype(np.int32))
+        self._in_order = input_pointer("int32_t *", np.arange(capacity, dtype=np.int32), np.dtype(np.int32))
         self._losses = ffi.new("double[2]")
         self._hyper = ffi.new("double[]", len(plan.solver.hyper))
         run = self._run

@@ -1,0 +1,191 @@
+"""Checked arrays in, pointers and structs of the C core out; status codes out as exceptions.
+
+The only module that imports the extension. Each array is checked for dtype and contiguity where its pointer is taken.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from _fastmlp_c import ffi, lib
+from fastmlp._threads import threads
+from fastmlp.activations import ACTIVATIONS
+from fastmlp.backends import Data
+from fastmlp.layout import aligned_zeros
+from fastmlp.losses import LOSSES
+from fastmlp.spec import NetworkSpec
+
+PARAMS_PER_ACTIVATION = 4
+
+
+def _names(function: Any) -> dict[str, int]:
+    """Return name -> index of a list that C exports."""
+    names: dict[str, int] = {}
+    while (name := function(len(names))) != ffi.NULL:
+        names[ffi.string(name).decode()] = len(names)
+    return names
+
+
+ACTIVATION_CODES = _names(lib.fm_activation_name)
+LOSS_CODES = _names(lib.fm_loss_name)
+SOLVER_CODES = _names(lib.fm_solver_name)
+_NEEDS = {"output": lib.FM_NEEDS_OUTPUT, "preactivation": lib.FM_NEEDS_PREACTIVATION}
+DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
+
+
+def input_pointer(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
+    """Return a pointer to an array that C reads."""
+    return ffi.from_buffer(ctype, _checked(array, dtype))
+
+
+def output_pointer(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
+    """Return a pointer to an array that C writes."""
+    return ffi.from_buffer(ctype, _checked(array, dtype), require_writable=True)
+
+
+def _checked(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
+    return array
+
+
+def check_status(status: int, spec: NetworkSpec) -> None:
+    """Raise the exception that a status stands for."""
+    if status == lib.FM_OK:
+        return
+    if status == lib.FM_NOT_DIFFERENTIABLE:
+        spec.check_differentiable()
+    message = ffi.string(lib.fm_status_message(status)).decode()
+    if status == lib.FM_ZERO_WEIGHT:
+        raise ZeroDivisionError(message)
+    raise RuntimeError(f"The C core refused a call: {message}.")
+
+
+def threads_worth(worth: Any, network: Bound, rows: Bound | None, n_rows: int, n_threads: int | None = None) -> int:
+    """Return the threads of passes over `n_rows` rows; `worth` is C's function that knows how many pay.
+
+    `rows` tell whether they are sparse; None: they are dense.
+    """
+    n, fixed = threads(n_threads)
+    return n if fixed or n == 1 else worth(network.struct, rows.struct if rows else ffi.NULL, n_rows, n)
+
+
+class Bound:
+    """A C struct, and the pointers and arrays that it refers to, kept alive together."""
+
+    __slots__ = ("kept", "struct")
+
+    def __init__(self, struct: Any, *kept: Any) -> None:
+        self.struct = struct
+        self.kept = kept
+
+
+def network_struct(spec: NetworkSpec) -> Bound:
+    """Return the fm_network of a spec."""
+    return made_network(spec, spec.own)
+
+
+@lru_cache(maxsize=256)
+def made_network(spec: NetworkSpec, own: tuple[Any, ...]) -> Bound:
+    # `own` is part of the key: a name may come to stand for another function.
+    units = ffi.new("int64_t[]", spec.units)
+    activations = ffi.new("int[]", [ACTIVATION_CODES.get(name, lib.FM_OWN) for name, _ in spec.activations])
+    params = ffi.new("double[]", PARAMS_PER_ACTIVATION * spec.n_layers)
+    for layer, (_, block) in enumerate(spec.activations):
+        for i, value in enumerate(block):
+            params[layer * PARAMS_PER_ACTIVATION + i] = value
+    network = ffi.new("fm_network *")
+    network.dtype = DTYPE_CODES[spec.dtype]
+    network.loss = LOSS_CODES.get(spec.loss, lib.FM_OWN)
+    network.canonical = spec.activations[-1][0] in LOSSES[spec.loss].canonical
+    network.n_layers = spec.n_layers
+    network.units, network.activations, network.activation_params = units, activations, params
+    return Bound(network, units, activations, params, *(_set_own(network, spec) if own else ()))
+
+
+def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
+    """Give a network the kernels of what the user has registered; return what must live as long as it."""
+    try:
+        from fastmlp.backends import _numba_own
+    except ImportError as error:
+        raise ImportError(
+            f"Activations and losses of your own need Numba in the C backend, which cannot be imported ({error}): "
+            "install the extra 'numba' (pip install fastmlp[numba]), or choose backend='numpy'."
+        ) from error
+    network.own_activations = kernels = ffi.new("fm_own_activation[]", spec.n_layers)
+    network.own_loss = loss = ffi.new("fm_loss_kernel *")
+    kept = [kernels, loss]
+
+    def fill(struct: Any, functions: tuple[Any, ...]) -> None:
+        kept.extend(functions)
+        for (name, field), function in zip(ffi.typeof(struct).item.fields, functions, strict=True):
+            setattr(struct, name, ffi.cast(field.type, function.address))
+
+    for layer, (name, _) in enumerate(spec.activations):
+        entry = ACTIVATIONS[name]
+        if entry.is_own:
+            kernels[layer].needs = _NEEDS[entry.needs]
+            fill(ffi.addressof(kernels[layer], "kernel"), _numba_own.activation_kernels(entry, spec.dtype.type))
+    if LOSSES[spec.loss].is_own:
+        fill(loss, _numba_own.loss_kernels(LOSSES[spec.loss], spec.dtype.type))
+    return kept
+
+
+def rows_struct(spec: NetworkSpec, X: Any) -> Bound:
+    """Return the fm_rows of a dense or CSR input."""
+    if X.shape[1] != spec.units[0]:
+        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
+    rows = ffi.new("fm_rows *")
+    rows.n_rows = X.shape[0]
+    rows.x_dtype = DTYPE_CODES[spec.dtype]
+    if isinstance(X, np.ndarray):
+        if X.dtype not in DTYPE_CODES:
+            raise ValueError(f"Expected an array of float32 or float64, got {X.dtype}.")
+        rows.x_dtype = DTYPE_CODES[X.dtype]
+        rows.x = x = input_pointer("char *", X, X.dtype)
+        rows.ldx = X.shape[1]
+        return Bound(rows, x)
+    indptr = np.ascontiguousarray(X.indptr, np.int64)
+    indices = np.ascontiguousarray(X.indices, np.int32)
+    kept = (
+        input_pointer("int64_t *", indptr, indptr.dtype),
+        input_pointer("int32_t *", indices, indices.dtype),
+        input_pointer("char *", X.data, spec.dtype),
+    )
+    rows.indptr, rows.indices, rows.data = kept
+    return Bound(rows, *kept)
+
+
+def targets_struct(spec: NetworkSpec, data: Data) -> Bound:
+    """Return the fm_targets of a data set."""
+    n = data.X.shape[0]
+    targets = ffi.new("fm_targets *")
+    kept = []
+    if data.targets.ndim == 1:
+        targets.codes = y = input_pointer("int32_t *", data.targets, np.dtype(np.int32))
+    else:
+        targets.y = y = input_pointer("char *", data.targets, spec.dtype)
+    kept.append(y)
+    if len(data.targets) != n or (data.targets.ndim == 2 and data.targets.shape[1] != spec.units[-1]):
+        raise ValueError(f"Expected targets for {n} rows of {spec.units[-1]}, got shape {data.targets.shape}.")
+    if data.sample_weight is not None:
+        if data.sample_weight.shape != (n,):
+            raise ValueError(f"Expected {n} sample weights, got shape {data.sample_weight.shape}.")
+        targets.weight = weight = input_pointer("char *", data.sample_weight, spec.dtype)
+        kept.append(weight)
+    targets.hard = data.hard
+    return Bound(targets, *kept)
+
+
+def parameters_pointer(spec: NetworkSpec, vector: np.ndarray, *, written: bool = False) -> Any:
+    """Return a pointer to a vector with the layout of the parameters."""
+    if vector.shape != (spec.layout.n_parameters,):
+        raise ValueError(f"Expected a vector of {spec.layout.n_parameters} parameters, got shape {vector.shape}.")
+    return (output_pointer if written else input_pointer)("char *", vector, spec.dtype)
+
+
+def workspace_buffer(size: int) -> tuple[Any, int]:
+    return ffi.from_buffer("char *", aligned_zeros(size, np.uint8), require_writable=True), size
