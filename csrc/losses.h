@@ -58,11 +58,11 @@ static inline V(t) K(categorical_log_likelihood)(V(t) q, V(t) a, V(t) y)
     return V(select)(V(eq)(y, V(set1)(1)), K(clip_probability)(a), q);
 }
 
-/* poisson: half the deviance, sum y log(y / a) - y + a, with 0 log 0 = 0 */
+/* poisson: half the deviance, sum y log(y / a) - y + a, with 0 log 0 = 0; NaN where both are 0 */
 static inline V(t) K(poisson_term)(V(t) sum, V(t) a, V(t) y)
 {
-    const V(t) zero = V(zero)();
-    const V(t) ylog = V(select)(V(eq)(y, zero), zero, V(mul)(y, K(vlog)(V(div)(y, a))));
+    const V(t) ratio = V(div)(y, a);
+    const V(t) ylog = V(select)(V(eq)(y, V(zero)()), ratio, V(mul)(y, K(vlog)(ratio)));
     return V(add)(sum, V(add)(V(sub)(ylog, y), a));
 }
 static inline V(t) K(poisson_finish)(V(t) sum) { return sum; }

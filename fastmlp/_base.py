@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, ClassVar
@@ -49,6 +50,13 @@ def _make_spec(
 ) -> NetworkSpec:
     hidden = (activation.name, activation.resolve())
     return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
+
+
+def _unit_count(size: Any) -> int:
+    """Return the width of a hidden layer; TypeError where it is no integer and would have to be cut off."""
+    if isinstance(size, (bool, np.bool_)) or not isinstance(size, Integral):
+        raise TypeError(f"hidden_layer_sizes must hold integers, got {size!r} of type {type(size).__name__}.")
+    return int(size)
 
 
 class _Callbacks:
@@ -196,7 +204,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if "_short" in vars(self):
             self._short.bind(self, spec, weights, backend)
         if hasattr(X, "tocsr"):
-            return backend.forward(spec, vector, check_csr(X, dtype))
+            return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
         if X.shape[1] != spec.units[0]:
             raise ValueError(f"X has {X.shape[1]} features, but the network expects {spec.units[0]}.")
         if X.dtype in (np.float32, np.float64):
@@ -287,6 +295,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
+    def _check_kept_layers(self, sizes: list[int]) -> None:
+        """Refuse layers that the network which is trained on does not have; sgd and adam look at their number only."""
+        present = [len(intercept) for intercept in self.intercepts_[:-1]]
+        if len(sizes) != len(present) or (self.solver not in STOCHASTIC_SOLVERS and sizes != present):
+            raise ValueError(
+                f"hidden_layer_sizes must fit the network that warm_start and partial_fit go on with, {present}, "
+                f"got {sizes}."
+            )
+
     def _initialize(self, layout: Layout, dtype: np.dtype, loss: str) -> None:
         """Draw new weights and set the attributes of a network that has seen nothing."""
         self.n_iter_ = 0
@@ -306,9 +323,19 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             self.best_validation_score_ = -np.inf if self.early_stopping else None
             self.best_loss_ = None if self.early_stopping else np.inf
 
-    def _fit(self, X: Any, y: Any, sample_weight: Any = None, incremental: bool = False) -> Any:
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        incremental: bool = False,
+        prepare: Callable[[], None] | None = None,
+    ) -> Any:
+        """Train, and return self; where that fails everything, what `prepare` has done included, is as it was."""
         before = Snapshot(self)
         try:
+            if prepare is not None:
+                prepare()
             with requested(self.n_threads):
                 weights = self._fit_or_raise(X, y, sample_weight, incremental)
             finite = bool(np.isfinite(weights.vector).all())
@@ -333,8 +360,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self._random_state = seeded_random_state(seed) if isinstance(seed, Integral) else check_random_state(seed)
         loss = name_of(LOSSES, "loss", self.loss)
         if first_pass:
-            layout = Layout([X.shape[1], *hidden_layer_sizes, n_outputs])
+            layout = Layout([X.shape[1], *map(_unit_count, hidden_layer_sizes), n_outputs])
             self._initialize(layout, self._working_dtype(X.dtype), loss)
+        else:
+            self._check_kept_layers(hidden_layer_sizes)
         if LOSSES[loss].is_own:
             check_pair(loss, self.out_activation_)
             self._check_targets(LOSSES[loss], targets)
@@ -412,7 +441,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
-        X = check_csr(X, dtype) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
+        X = check_csr(X, dtype, finite=False) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
         hard = targets.ndim == 1 or targets.dtype == bool
         if targets.ndim == 2:
             targets = np.ascontiguousarray(targets, dtype=dtype)

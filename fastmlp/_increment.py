@@ -8,7 +8,6 @@ returns False, with nothing done, where something is otherwise; the long way the
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
@@ -17,6 +16,7 @@ import numpy as np
 
 from fastmlp import _labels, _stochastic
 from fastmlp._short import is_ordinary, setting
+from fastmlp._sklearn import warn
 from fastmlp.backends import Backend, Plan
 from fastmlp.spec import NetworkSpec
 
@@ -163,7 +163,7 @@ class Increment:
             _stochastic._epoch_ends(estimator, self._weights, n, loss, None, None)
             finite = self._stepper.is_finite()
         except KeyboardInterrupt:
-            warnings.warn("Training interrupted by user.", stacklevel=4)
+            warn("Training interrupted by user.")
         if not finite:
             raise ValueError(NOT_FINITE)
         return True

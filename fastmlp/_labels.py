@@ -13,6 +13,8 @@ from sklearn.preprocessing import LabelBinarizer
 
 _TABLE = 1 << 16
 """Widest range of integer labels that is looked up in a table."""
+_MOST_WHOLE = 2.0**63
+"""From here on scikit-learn, which converts labels to integers, takes floats for continuous."""
 _CHUNK = 1 << 20
 """Labels converted at a time, so that millions of rows need no temporary of their size."""
 
@@ -36,6 +38,8 @@ def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
         As LabelBinarizer.fit does.
     """
     binarizer = LabelBinarizer()
+    if not y.dtype.isnative:
+        y = y.astype(y.dtype.newbyteorder("="))
     classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
     # A vector with so many classes may be meant for a regression: scikit-learn has a say in it.
     if classes is None or len(classes) > max(2, len(y) // 2):
@@ -135,7 +139,7 @@ def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         classes, codes = np.unique(y, return_inverse=True)
         if y.dtype.kind == "U":
             classes = np.array(classes.tolist())  # no wider than the longest of them, as scikit-learn's
-        whole = y.dtype.kind != "f" or (classes == np.floor(classes)).all()
+        whole = y.dtype.kind != "f" or ((classes == np.floor(classes)) & (abs(classes) < _MOST_WHOLE)).all()
         return classes if whole else None, codes.astype(np.int32)
     seen = np.zeros(highest - lowest + 1, dtype=bool)
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(y), _CHUNK)]

@@ -5,6 +5,8 @@ Each has been there since 1.7 unless a line says otherwise.
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,10 +34,28 @@ __all__ = [
     "lbfgs_point_dtype",
     "lbfgs_print_options",
     "sklearn_version",
+    "warn",
     "with_callbacks",
 ]
 
 sklearn_version = parse_version(parse_version(sklearn.__version__).base_version)
+
+
+_WARNED: dict[Any, Any] = {}
+"""What has been warned of, as the warnings module notes it for every module."""
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn in the name of scikit-learn's module, so that a script's filters with ``module="sklearn"`` hold."""
+    caller = sys._getframe(1)
+    warnings.warn_explicit(
+        message,
+        category,
+        caller.f_code.co_filename,
+        caller.f_lineno,
+        module="sklearn.neural_network._multilayer_perceptron",
+        registry=_WARNED,
+    )
 
 
 class Registered(StrOptions):

@@ -6,7 +6,6 @@ The rules, and the moments at which random numbers are drawn, are those of sciki
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from fastmlp._sklearn import warn
 from fastmlp.backends import Backend, Data, Plan, Trainer
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
@@ -168,6 +168,8 @@ def split(estimator: BaseMLP, data: Data, stratify: np.ndarray | None) -> tuple[
     if len(held_out) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     weight = None if data.sample_weight is None else data.sample_weight[held_out]
+    if weight is not None and not weight.any():
+        raise ValueError("Sample weights must contain at least one non-zero number.")
     return np.ascontiguousarray(train), Validation(held_out, data.X[held_out], data.targets[held_out], weight)
 
 
@@ -176,9 +178,7 @@ def clipped_batch_size(batch_size: int | str, n_samples: int) -> int:
     if batch_size == "auto":
         return min(200, n_samples)
     if batch_size > n_samples:
-        warnings.warn(
-            "Got `batch_size` less than 1 or larger than sample size. It is going to be clipped", stacklevel=4
-        )
+        warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(np.clip(batch_size, 1, n_samples))
 
 
@@ -247,14 +247,13 @@ def fit_stochastic(
             if stopping:
                 break
             if estimator.n_iter_ == estimator.max_iter and not incremental:
-                warnings.warn(
+                warn(
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
                     "hasn't converged yet.",
                     ConvergenceWarning,
-                    stacklevel=4,
                 )
     except KeyboardInterrupt:
-        warnings.warn("Training interrupted by user.", stacklevel=4)
+        warn("Training interrupted by user.")
     if estimator.early_stopping:
         estimator.coefs_ = estimator._best_coefs
         estimator.intercepts_ = estimator._best_intercepts
@@ -268,7 +267,8 @@ def _quiet_epochs(estimator: BaseMLP) -> int:
     optimizer = estimator._optimizer
     if estimator.verbose or (optimizer.state.name == "sgd" and optimizer.lr_schedule == "invscaling"):
         return 1
-    return max(1, min(estimator.n_iter_no_change - estimator._no_improvement_count + 1, _MOST_AT_ONCE))
+    most = float(estimator.n_iter_no_change) - estimator._no_improvement_count + 1
+    return int(max(1, min(most, _MOST_AT_ONCE)))
 
 
 def _epoch_losses(estimator: BaseMLP, trainer: Trainer, n_epochs: int, loss_scale: float) -> Iterator[float]:

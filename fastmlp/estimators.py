@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.exceptions import DataConversionWarning
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
@@ -20,7 +21,7 @@ from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
 from fastmlp._increment import bound_first
 from fastmlp._parameters import name_of
 from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
-from fastmlp._sklearn import Registered, _check_partial_fit_first_call, _fit_context, with_callbacks
+from fastmlp._sklearn import Registered, _check_partial_fit_first_call, _fit_context, warn, with_callbacks
 from fastmlp._stochastic import Validation
 from fastmlp._weights import Weights
 from fastmlp.backends import Backend, Data
@@ -254,7 +255,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             reset=reset,
         )
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = _column(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
             self._label_binarizer, targets = _labels.fit_binarizer(y)
             self.classes_ = self._label_binarizer.classes_
@@ -284,6 +285,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         outputs = backend.forward(spec, weights.vector, part.X)
         if part.targets.ndim == 2:
             right = ((outputs > 0.5) == (part.targets > 0.5)).all(axis=1)
+        elif len(self.classes_) == 1:
+            right = np.ones(len(outputs))  # the only class is predicted whatever the output
         elif self.n_outputs_ == 1:
             right = (outputs[:, 0] > 0.5) == part.targets
         else:
@@ -353,10 +356,13 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ZeroDivisionError
             When the weights of a batch sum to zero.
         """
+        return self._fit(X, y, sample_weight, True, lambda: self._note_classes(y, classes))
+
+    def _note_classes(self, y: Any, classes: Any) -> None:
+        """Keep the classes that a first `partial_fit` gives."""
         if _check_partial_fit_first_call(self, classes):
             multilabel = type_of_target(y).startswith("multilabel")
             self._label_binarizer = _labels.LabelBinarizer().fit(y if multilabel else classes)
-        return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
     def predict(self, X):
         """Predict class labels.
@@ -697,8 +703,10 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             dtype=(np.float64, np.float32),
             reset=reset,
         )
+        if y.dtype.kind not in "biuf":
+            raise TypeError(f"y must hold real numbers (float, integer or bool), got dtype {y.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:
-            y = column_or_1d(y, warn=True)
+            y = _column(y)
         return X, y.reshape(len(y), -1)
 
     def _loss_scale(self) -> float:
@@ -827,6 +835,16 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
     def _predict(self, X: Any, check_input: bool = True) -> np.ndarray:
         return _flat(self._forward_pass_fast(X, check_input=check_input))
+
+
+def _column(y: np.ndarray) -> np.ndarray:
+    """Return the only column of `y`, with scikit-learn's warning."""
+    warn(
+        "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples, ), for "
+        "example using ravel().",
+        DataConversionWarning,
+    )
+    return column_or_1d(y)
 
 
 def _are_plain_numbers(y: Any, predicted: np.ndarray) -> bool:

@@ -136,8 +136,10 @@ def _categorical_log_loss_derivative(p: np.ndarray, y: np.ndarray) -> np.ndarray
 
 @np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def _poisson(a: np.ndarray, y: np.ndarray, eps: float) -> np.ndarray:
-    # y log(y / a) is 0 at y = 0, infinite where a has underflowed to 0, and NaN for y < 0.
-    return np.where(y == 0.0, 0.0, y * np.log(y / a)) - y + a
+    # y log(y / a) is 0 at y = 0, infinite where a has underflowed to 0, and NaN for y < 0 and, like scikit-learn's,
+    # where both are 0.
+    ratio = y / a
+    return np.where(y == 0.0, ratio, y * np.log(ratio)) - y + a
 
 
 def _poisson_derivative(a: np.ndarray, y: np.ndarray) -> np.ndarray:

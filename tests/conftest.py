@@ -38,6 +38,8 @@ PAIRS = [
     for output, output_entry in ACTIVATIONS.items()
     if output_entry.needs and loss_entry.domain.includes(output_entry.range)
 ]
+KINDS = ["soft", "hard", "codes"]
+"""Of targets."""
 TOLERANCE = {np.dtype(np.float64): 1e-12, np.dtype(np.float32): 1e-5}
 
 
@@ -167,6 +169,23 @@ def make_problem():
         return Problem(spec, params, Data(X, targets, sample_weight, hard))
 
     return make
+
+
+@pytest.fixture(scope="session")
+def some_options():
+    """Return a function that picks ways to train, (csr, weights, batch size, kind of targets), others for each network.
+
+    All of them with all activations and pairs would be most of the suite's time.
+    """
+
+    def pick(hidden, pair, n_rows):
+        names = [*ACTIVATIONS, *LOSSES]
+        turn = sum(map(names.index, (hidden, *pair)))
+        csr, weights = divmod(turn % 4, 2)
+        for i, batch_size in enumerate((1, 7, n_rows)):
+            yield bool(csr), bool(weights), batch_size, KINDS[(turn + i) % 3]
+
+    return pick
 
 
 def _targets(spec: NetworkSpec, rng: np.random.Generator, n_rows: int, kind: str) -> tuple[np.ndarray, bool]:

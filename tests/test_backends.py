@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+from conftest import KINDS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,6 @@ from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS, SolverState
 
 UNITS = [5, 7, 3, 4]
-KINDS = ["soft", "hard", "codes"]
 N_STEPS = 20
 
 
@@ -110,13 +110,12 @@ def assert_same_training(fast_backend, oracle, problem, solver, assert_agree, wh
         assert random_state.randint(2**31) == expected[4].randint(2**31)
 
 
-def test_twenty_steps(fast_backend, oracle, make_problem, assert_agree, hidden, pair, solver, dtype):
+def test_twenty_steps(fast_backend, oracle, make_problem, some_options, assert_agree, hidden, pair, solver, dtype):
     n_rows = 24
     # Where a gradient all but vanishes, Adam with a small epsilon still takes a whole step, in a direction that, in
     # float32, is rounding error.
     hyper = {"epsilon": 1e-4} if dtype == np.float32 and "epsilon" in SOLVERS[solver].hyperparameters else {}
-    options = itertools.product((False, True), (False, True), (1, 7, n_rows))
-    for (csr, weights, batch_size), kind in zip(options, itertools.cycle(KINDS), strict=False):
+    for csr, weights, batch_size, kind in some_options(hidden, pair, n_rows):
         problem = make_problem(UNITS, hidden, pair, dtype, csr=csr, weights=weights, kind=kind, n_rows=n_rows)
         if weights:
             problem.data.sample_weight[problem.data.sample_weight == 0] = 0.5  # a batch may be a single row

@@ -212,10 +212,9 @@ def trained(backend, problem, solver, batch_size, n_epochs):
 
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 def test_training_is_that_of_the_oracle(
-    compiled_backend, oracle, make_problem, assert_agree, own_hidden, own_pair, solver, dtype
+    compiled_backend, oracle, make_problem, some_options, assert_agree, own_hidden, own_pair, solver, dtype
 ):
-    options = itertools.product((False, True), (False, True), (1, 7, 24))
-    for (csr, weights, batch_size), kind in zip(options, itertools.cycle(["soft", "hard", "codes"]), strict=False):
+    for csr, weights, batch_size, kind in some_options(own_hidden, own_pair, 24):
         problem = make_problem(UNITS, own_hidden, own_pair, dtype, csr=csr, weights=weights, kind=kind, n_rows=24)
         if weights:
             problem.data.sample_weight[problem.data.sample_weight == 0] = 0.5

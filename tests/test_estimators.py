@@ -12,6 +12,8 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
+import sklearn
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -225,6 +227,80 @@ def test_partial_fit_that_ends_in_infinity_raises_as_scikit_learn_does(library):
     with np.errstate(all="ignore"), pytest.raises(ValueError, match="non-finite parameter weights"):
         model.partial_fit(X, 1e200 * y)
     assert not all(np.isfinite(a).all() for a in model.coefs_)
+
+
+@pytest.mark.parametrize(
+    ("sizes", "got"),
+    [
+        ((5.7,), "5.7 of type float"),
+        (True, "True of type bool"),
+        ((3, np.float64(2)), r"np.float64\(2.0\)"),
+        ([[5]], "list"),
+    ],
+)
+def test_hidden_layer_sizes_are_not_cut_off(sizes, got, iris):
+    with pytest.raises(TypeError, match=f"hidden_layer_sizes must hold integers, got .*{got}"):
+        MLPClassifier(sizes, max_iter=1).fit(*iris)
+
+
+def test_a_regressor_wants_numbers(iris):
+    for dtype in (str, bytes, "datetime64[s]"):
+        with pytest.raises(TypeError, match="y must hold real numbers"):
+            MLPRegressor(max_iter=1).fit(iris[0], iris[1].astype(dtype))
+
+
+@pytest.mark.parametrize("solver", ["sgd", "lbfgs"])
+@pytest.mark.parametrize("sizes", [(), (6, 6), (7,)])
+def test_a_warm_start_does_not_ignore_other_layers(sizes, solver, iris):
+    model = (
+        MLPClassifier((6,), solver=solver, max_iter=2, warm_start=True).fit(*iris).set_params(hidden_layer_sizes=sizes)
+    )
+    if solver == "sgd" and len(sizes) == 1:
+        model.fit(*iris)  # as scikit-learn does
+        assert model.coefs_[0].shape == (4, 6)
+    else:
+        with pytest.raises(ValueError, match=r"hidden_layer_sizes must fit .*6.*, got"):
+            model.fit(*iris)
+
+
+@pytest.mark.parametrize("model", [MLPClassifier, MLPRegressor])
+def test_early_stopping_needs_a_weight_to_score_with(model, iris):
+    X, y = iris
+    with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero number"):
+        model(early_stopping=True, random_state=0).fit(X, y, sample_weight=np.zeros(len(y)))
+
+
+def test_a_failed_first_partial_fit_leaves_nothing(iris):
+    X, y = iris
+    model = MLPClassifier()
+    with pytest.raises(ValueError, match="NaN"):
+        model.partial_fit(X * np.nan, y, classes=[0, 1, 2])
+    assert vars(model).keys() == model.get_params().keys()
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_what_is_assumed_finite_is_not_looked_at(solver, iris):
+    X, y = iris
+    rows = X.copy()
+    rows[3, 1] = np.nan
+    model = MLPClassifier((3,), solver=solver, max_iter=2).fit(X, y)
+    with sklearn.config_context(assume_finite=True):
+        for container in (np.asarray, sp.csr_matrix, sp.csc_matrix):
+            proba = model.predict_proba(container(rows))
+            assert np.isnan(proba[3]).all()
+            assert np.isfinite(np.delete(proba, 3, axis=0)).all()
+
+
+def test_filters_for_warnings_of_scikit_learn_hold(iris):
+    X, y = iris
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", module="sklearn")
+        model = MLPClassifier((3,), max_iter=1, batch_size=1000).fit(X, y[:, np.newaxis])
+        warnings.filterwarnings("error", module="sklearn")
+        for options, category in (({"batch_size": 1000}, UserWarning), ({"batch_size": 10}, ConvergenceWarning)):
+            with pytest.raises(category):
+                model.set_params(**options).fit(X, y)
 
 
 def test_a_fresh_fit_does_not_touch_arrays_that_the_user_holds(iris):

@@ -44,8 +44,8 @@ def test_a_certain_and_right_prediction_costs_next_to_nothing(dtype):
 
 
 def test_poisson_at_its_ends():
-    rows = LOSSES["poisson"].rows(np.array([[0.0], [0.0]]), np.array([[0.0], [1.0]]), "exp")
-    np.testing.assert_array_equal(rows, [0, np.inf])
+    rows = LOSSES["poisson"].rows(np.array([[0.0], [0.0], [2.0]]), np.array([[0.0], [1.0], [0.0]]), "exp")
+    np.testing.assert_array_equal(rows, [np.nan, np.inf, 2])
 
 
 def test_values_agree_with_scikit_learn():

@@ -90,6 +90,10 @@ def _zero_batch(est: Any, d: datasets.Data) -> None:
     est.fit(d.X, d.y, sample_weight=weight)
 
 
+def _with_more_layers(est: Any, d: datasets.Data) -> None:
+    est.set_params(warm_start=True, hidden_layer_sizes=(5, 5)).fit(d.X, d.y)
+
+
 STOCHASTIC = ("sgd", "adam")
 
 FAILURES = [
@@ -113,6 +117,9 @@ FAILURES = [
     Failure("warm start, wider X", lambda e, d: e.set_params(warm_start=True).fit(_wide(d), d.y), ValueError, True),
     Failure("warm start diverges", lambda e, d: e.set_params(warm_start=True).fit(d.X * 1e200, d.y), ValueError, False,
             ("single",), STOCHASTIC),
+    Failure("sizes not whole", lambda e, d: e.set_params(hidden_layer_sizes=(4, 2.5)).fit(d.X, d.y), TypeError, False),
+    Failure("targets of text", lambda e, d: e.fit(_wide(d), d.y.astype(str)), TypeError, False, ("single",)),
+    Failure("warm start, more layers", _with_more_layers, ValueError, False),
     Failure("interrupted", _interrupted, KeyboardInterrupt, False, solvers=("lbfgs",)),
 ]  # fmt: skip
 

@@ -877,6 +877,52 @@ def linear_model(t: Trace, kind: str, solver: str) -> None:
     t.look("at the end", est, d.X_test, d.y_test)
 
 
+@sequence(*_options(solver=("sgd", "adam"), kind=("binary", "strings")))
+def one_class(t: Trace, solver: str, kind: str) -> None:
+    """A single class: it is predicted whatever the output, also where early stopping keeps the score."""
+    d = sample(kind)
+    y = np.full_like(d.y, d.y[0])
+    est = make(
+        t, kind, solver=solver, activation="tanh", early_stopping=True, validation_fraction=0.3, learning_rate_init=0.1,
+        max_iter=40,
+    )  # fmt: skip
+    t.call("fit", est.fit, d.X, y)
+    t.look("at the end", est, d.X_test, np.full_like(d.y_test, d.y[0]))
+
+
+@sequence(*_options(number=(np.uint8, np.uint64, np.int8)))
+def patience_as_a_numpy_number(t: Trace, number: type) -> None:
+    """A refit begins with more epochs without improvement than the patience, a NumPy integer, allows."""
+    d = sample("multiclass")
+    est = make(t, "multiclass", tol=1.0, n_iter_no_change=5, max_iter=30, warm_start=True)
+    t.call("fit", est.fit, d.X, d.y)
+    est.set_params(n_iter_no_change=number(2))
+    t.call("warm fit", est.fit, d.X, d.y)
+    t.look("at the end", est, d.X_test, d.y_test)
+
+
+@sequence(*_options(dtype=(">i4", ">u2", ">f8", ">U5")))
+def labels_of_the_other_byte_order(t: Trace, dtype: str) -> None:
+    """The classes are in this machine's."""
+    d = sample("multiclass")
+    est = make(t, "multiclass")
+    t.call("fit", est.fit, d.X, d.y.astype(dtype))
+    t.look("at the end", est, d.X_test, d.y_test.astype(dtype))
+    t.note("byte order", [est.classes_.dtype.byteorder, est.predict(d.X_test).dtype.byteorder])
+
+
+@sequence()
+def poisson_underflows(t: Trace) -> None:
+    """Where count and prediction are both 0 the loss is NaN, which no stopping rule takes for better or worse."""
+    r = np.random.RandomState(153)
+    X = r.randn(40, 3) * 150.0
+    y = r.poisson(0.3, 40).astype(float)
+    est = make(t, "poisson", loss="poisson", max_iter=40, learning_rate_init=0.1, n_iter_no_change=2, batch_size="auto")
+    t.call("fit", est.fit, X, y)
+    t.note("NaN", bool(np.isnan(est.loss_)))
+    t.note("epochs", est.n_iter_)
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Running them
 # ---------------------------------------------------------------------------------------------------------------------
