@@ -59,6 +59,15 @@ def _unit_count(size: Any) -> int:
     return int(size)
 
 
+def _check_range(name: str, array: Any, dtype: np.dtype) -> None:
+    """Raise ValueError where a number is too large for the dtype of the arithmetic."""
+    numbers = array.data if hasattr(array, "tocsr") else array
+    if numbers.dtype != np.float64 or dtype == np.float64 or numbers.size == 0:
+        return
+    if max(float(numbers.max()), -float(numbers.min())) > np.finfo(dtype).max:
+        raise ValueError(f"{name} must be finite, got infinity or a value too large for {dtype}.")
+
+
 class _Callbacks:
     """scikit-learn's callbacks around a fit and around each of its epochs or iterations."""
 
@@ -179,6 +188,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             shared = self._best_coefs is self.coefs_
             self._best_weights = self._weights if shared else adopt(self._best_coefs, self._best_intercepts)
 
+    def __copy__(self) -> BaseMLP:
+        """Return an estimator that shares everything with this one, as any shallow copy does: also the vector."""
+        twin = type(self).__new__(type(self))
+        vars(twin).update(vars(self))
+        vars(twin).pop("_short", None)
+        if "_weights" in vars(twin):
+            twin._short = ShortPath()
+        return twin
+
     # The network.
 
     def _working_dtype(self, data_dtype: np.dtype) -> np.dtype:
@@ -203,6 +221,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         backend = get_backend(self.backend)
         if "_short" in vars(self):
             self._short.bind(self, spec, weights, backend)
+        _check_range("X", X, dtype)
         if hasattr(X, "tocsr"):
             return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
         if X.shape[1] != spec.units[0]:
@@ -441,6 +460,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
+        _check_range("X", X, dtype)
+        _check_range("y", targets, dtype)
         X = check_csr(X, dtype, finite=False) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
         hard = targets.ndim == 1 or targets.dtype == bool
         if targets.ndim == 2:

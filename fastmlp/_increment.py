@@ -100,7 +100,8 @@ class Increment:
         self._seed = None if seed is None or seed is self._random_state else seed
         self._binarizer = attributes.get("_label_binarizer")
         self._table = None if self._binarizer is None else _labels.CodeTable(self._binarizer.classes_)
-        largest = 200 if self._batch_size == "auto" else int(self._batch_size)
+        capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
+        largest = min(200 if self._batch_size == "auto" else int(self._batch_size), capacity)
         plan = Plan(
             self._solver,
             largest,
@@ -109,7 +110,6 @@ class Increment:
             bool(estimator.shuffle),
             random_state=self._random_state,
         )
-        capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
         self._stepper = backend.stepper(spec, weights.vector, plan, capacity, self._table is not None)
 
     def holds(self, attributes: dict[str, Any]) -> bool:
@@ -125,6 +125,8 @@ class Increment:
                 and self._random_state._bit_generator is self._bit_generator
                 and "feature_names_in_" not in attributes
                 and "_skl_callbacks" not in attributes
+                and type(attributes["loss_curve_"]) is list
+                and attributes["best_loss_"] is not None
                 and setting() == self._setting
             )
         except Exception:  # an attribute is missing, or an odd thing is in the place of an array

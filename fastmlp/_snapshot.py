@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from fastmlp._base import BaseMLP
 
@@ -26,6 +28,7 @@ class Snapshot:
         self._lengths = [(lists.pop(name), len(self._attributes[name])) for name in _GROWING if name in lists]
         self._lists = [(kept, list(kept)) for kept in lists.values()]
         arrays = [self._attributes[name].vector for name in ("_weights", "_best_weights") if name in self._attributes]
+        arrays += self._arrays_put_in()
         self._optimizer: dict[str, Any] = {}
         optimizer = self._attributes.get("_optimizer")
         if optimizer is not None:
@@ -33,6 +36,15 @@ class Snapshot:
             self._t = optimizer.state.t
             arrays += optimizer.state.moments
         self._arrays = [(array, array.copy()) for array in arrays]
+
+    def _arrays_put_in(self) -> list[np.ndarray]:
+        """Return arrays that a user has put into ``coefs_`` or ``intercepts_``: training writes to them in the end."""
+        lists = [self._attributes.get(name) for name in ("coefs_", "intercepts_")]
+        lists = [kept for kept in lists if isinstance(kept, (list, tuple))]
+        weights = self._attributes.get("_weights")
+        if weights is not None and len(lists) == 2 and weights.is_shown(*lists):
+            return []
+        return [array for kept in lists for array in kept if isinstance(array, np.ndarray) and array.flags.writeable]
 
     def restore(self) -> None:
         """Put everything back."""

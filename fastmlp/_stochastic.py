@@ -15,7 +15,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
 from fastmlp._sklearn import warn
-from fastmlp.backends import Backend, Data, Plan, Trainer
+from fastmlp.backends import NO_LOSSES, Backend, Data, Plan, Trainer
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import draw_key
@@ -275,6 +275,7 @@ def _epoch_losses(estimator: BaseMLP, trainer: Trainer, n_epochs: int, loss_scal
     """Run epochs and yield the loss of each; an interrupt is raised after those of the epochs that were whole."""
     interrupt = None
     estimator._optimizer.before_epoch()
+    trainer.completed = NO_LOSSES  # an interrupt may come before the trainer says so itself
     try:
         trainer.run(n_epochs)
     except KeyboardInterrupt as error:

@@ -178,7 +178,7 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
         len(X.indptr) != X.shape[0] + 1
         or X.indptr[0] != 0
         or X.indptr[-1] > min(n_stored, len(X.data))
-        or (np.diff(X.indptr) < 0).any()
+        or (X.indptr[1:] < X.indptr[:-1]).any()
         or (n_stored > 0 and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
     ):
         raise ValueError("X must be a valid sparse matrix, got one whose indptr or indices point outside.")

@@ -40,13 +40,19 @@ class Weights:
     @classmethod
     def from_lists(cls, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> Weights:
         """Return a copy of arrays that lie anywhere."""
-        layout = Layout([*(np.shape(w)[0] for w in coefs), np.shape(coefs[-1])[1]])
+        coefs, intercepts = list(map(np.asarray, coefs)), list(map(np.asarray, intercepts))
+        if not coefs or len(coefs) != len(intercepts) or not all(w.ndim == 2 for w in coefs):
+            raise ValueError(
+                "coefs_ and intercepts_ must hold a matrix and a vector for each layer, got arrays of shapes "
+                f"{[w.shape for w in coefs]} and {[b.shape for b in intercepts]}."
+            )
+        layout = Layout([*(len(w) for w in coefs), coefs[-1].shape[1]])
         dtype = np.result_type(*coefs, *intercepts)
         weights = cls(layout, layout.allocate(dtype if dtype in (np.float32, np.float64) else np.float64))
         for views, arrays in zip(weights._views, (coefs, intercepts), strict=True):
             for view, array in zip(views, arrays, strict=True):
-                if view.shape != np.shape(array):
-                    raise ValueError(f"Expected weights of shape {view.shape}, got {np.shape(array)}.")
+                if view.shape != array.shape:
+                    raise ValueError(f"Expected weights of shape {view.shape}, got {array.shape}.")
                 view[...] = array
         return weights
 
@@ -68,7 +74,7 @@ class Weights:
         """Write the values into arrays that lie anywhere."""
         for views, arrays in zip(self._views, (coefs, intercepts), strict=True):
             for view, array in zip(views, arrays, strict=True):
-                array[...] = view
+                np.copyto(array, view, casting="same_kind")  # an array of integers would cut the result off
 
     def copy(self) -> Weights:
         """Return the same values in a vector of their own."""

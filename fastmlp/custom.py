@@ -130,7 +130,8 @@ def activation(
     ValueError
         When the name is taken; when the derivative is wrong (the message has the point), or cannot be checked because
         the function is not finite or not smooth at most points; when an output is not in `range`; when a function
-        has a ``raise`` or ``assert``, which compiled kernels cannot do.
+        has a ``raise`` or ``assert``, which compiled kernels cannot do. (Nor can they report what raises by itself,
+        such as an index outside of a tuple: the results of that call are not defined then.)
 
     See Also
     --------

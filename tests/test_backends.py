@@ -143,6 +143,55 @@ def test_momentum_and_nesterov(fast_backend, oracle, make_problem, assert_agree,
     assert_same_training(fast_backend, oracle, problem, "sgd", assert_agree, n_epochs=5, batch_size=8, **hyper)
 
 
+@pytest.fixture
+def global_state():
+    """NumPy's global RandomState, put back afterwards."""
+    before = np.random.get_state()
+    yield np.random.mtrand._rand
+    np.random.set_state(before)
+
+
+def test_shuffles_by_the_global_generator(fast_backend, make_problem, solver, global_state):
+    problem = make_problem(UNITS, "tanh", ("squared_error", "identity"), "float64", n_rows=300)
+    results = []
+    for random_state in (np.random.RandomState(5), global_state):
+        random_state.seed(5)
+        params = problem.params.copy()
+        rows = np.arange(10, 280, dtype=np.int32)
+        plan = Plan(SolverState.fresh(solver, len(params), params.dtype), 32, 0.1, rows, True, random_state)
+        trainer = fast_backend.trainer(problem.spec, params, problem.data, plan)
+        losses = [trainer.run(n) for n in (1, 3, 2)]
+        drawn = random_state.randint(2**31)
+        results.append((params, rows, plan.solver.t, drawn, *(loss.data for loss in losses)))
+    for mine, theirs in zip(*results, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_the_global_generator_is_free_while_others_train(fast_backend, make_problem, global_state):
+    problem = make_problem([60, 100, 4], "tanh", ("squared_error", "identity"), "float64", n_rows=3000)
+    plan = Plan(SolverState.fresh("sgd", len(problem.params), np.float64), 200, 0.0, None, True, global_state)
+    trainer = fast_backend.trainer(problem.spec, problem.params, problem.data, plan)
+    training = threading.Thread(target=trainer.run, args=(100,))
+    lock, free = global_state._bit_generator.lock, 0
+    training.start()
+    while training.is_alive():
+        if lock.acquire(blocking=False):
+            lock.release()
+            free += 1
+        training.join(1e-4)
+    assert free > 10
+
+
+def test_edits_of_a_csr_matrix_in_training(fast_backend, make_problem):
+    problem = make_problem(UNITS, "tanh", ("log_loss", "softmax"), "float64", csr=True)
+    plan = Plan(SolverState.fresh("sgd", len(problem.params), np.float64), 7)
+    trainer = fast_backend.trainer(problem.spec, problem.params, problem.data, plan)
+    before = trainer.run(1).data
+    problem.data.X.indices[:] = 2**30
+    problem.data.X.indptr[1:] = 2**30
+    assert trainer.run(1).data < before
+
+
 def test_every_hyperparameter_reaches_the_kernels(fast_backend, oracle, make_problem, assert_agree, solver):
     problem = make_problem(UNITS, "tanh", ("squared_error", "identity"), "float64")
     options = {"n_epochs": 3, "batch_size": 8}

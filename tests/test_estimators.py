@@ -1,5 +1,6 @@
 """What the estimators have beyond scikit-learn's, and what they promise of their own. Equality is test_parity's."""
 
+import copy
 import inspect
 import os
 import pickle
@@ -26,7 +27,7 @@ import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, _base
 from fastmlp._sklearn import lbfgs_point_dtype
 from fastmlp.activations import ACTIVATIONS
-from fastmlp.backends import available_backends
+from fastmlp.backends import available_backends, get_backend
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -289,6 +290,125 @@ def test_what_is_assumed_finite_is_not_looked_at(solver, iris):
             proba = model.predict_proba(container(rows))
             assert np.isnan(proba[3]).all()
             assert np.isfinite(np.delete(proba, 3, axis=0)).all()
+
+
+def test_a_failed_fit_leaves_arrays_that_were_put_in(iris):
+    X, y = iris
+    model = MLPClassifier((4,), solver="sgd", activation="identity", warm_start=True, max_iter=3).fit(X, y)
+    mine = model.coefs_[0] = model.coefs_[0].copy()
+    values = mine.copy()
+    with pytest.raises(ValueError, match="non-finite"):
+        model.set_params(learning_rate_init=1e200).fit(X, y)
+    model.set_params(learning_rate_init=0.1)
+    model.intercepts_[1] = model.intercepts_[1].copy()
+    model.intercepts_[1].flags.writeable = False
+    with pytest.raises(ValueError, match="read-only"):
+        model.partial_fit(X, y)
+    assert model.coefs_[0] is mine
+    np.testing.assert_array_equal(mine, values)
+    model.intercepts_[1] = np.zeros(3, int)
+    with pytest.raises(TypeError, match="Cannot cast"):
+        model.partial_fit(X, y)
+    np.testing.assert_array_equal(mine, values)
+
+
+def test_an_increment_that_cannot_be_noted_is_not_made(iris):
+    X, y = iris
+    model = MLPClassifier((4,)).partial_fit(X, y, classes=[0, 1, 2]).partial_fit(X, y)
+    for name in ("loss_curve_", "best_loss_"):
+        kept, before, t = getattr(model, name), model.coefs_[0].copy(), (model.t_, model._optimizer.t)
+        setattr(model, name, None)
+        with pytest.raises((AttributeError, TypeError)):
+            model.partial_fit(X, y)
+        np.testing.assert_array_equal(model.coefs_[0], before)
+        assert (model.t_, model._optimizer.t) == t
+        setattr(model, name, kept)
+
+
+def test_increments_in_batches_beyond_any_array(iris):
+    X, y = iris
+    model = MLPClassifier((4,), batch_size=10**30, random_state=0)
+    with pytest.warns(UserWarning, match="clipped"):
+        model.partial_fit(X, y, classes=[0, 1, 2])
+    with pytest.warns(UserWarning, match="clipped"):
+        model.partial_fit(X, y)
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_matrix])
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_numbers_too_large_for_single_precision_are_refused(container, solver, iris):
+    X, y = iris
+    large = X.copy()
+    large[1, 2] = -1e39
+    model = MLPRegressor(hidden_layer_sizes=(4,), solver=solver, dtype="float32", max_iter=2).fit(container(X), y)
+    for call in (lambda: model.predict(container(large)), lambda: model.fit(container(large), y)):
+        with pytest.raises(ValueError, match="X must be finite, got infinity or a value too large for float32"):
+            call()
+    with pytest.raises(ValueError, match="y must be finite"):
+        model.fit(container(X), y * 1e39)
+    MLPRegressor(hidden_layer_sizes=(4,), solver=solver, max_iter=2).fit(container(X), y).predict(container(large))
+
+
+def test_a_shallow_copy_leaves_the_original_as_it_is(iris):
+    X, y = iris
+    model = MLPClassifier((4,), max_iter=2).fit(X, y)
+    predict, first = model.predictor(), model.coefs_[0]
+    twin = copy.copy(model)
+    assert twin.coefs_ is model.coefs_
+    assert model.coefs_[0] is first
+    first[:] = 0
+    np.testing.assert_array_equal(predict(X), model.predict_proba(X))
+    np.testing.assert_array_equal(twin.predict_proba(X), model.predict_proba(X))
+    twin.fit(X, y)
+    assert model.coefs_[0] is first
+    assert (first == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda model: model.coefs_.pop(), r"a matrix and a vector for each layer, got arrays of shapes \[\(4, 4\)\]"),
+        (lambda model: model.coefs_.__setitem__(0, None), "a matrix and a vector for each layer"),
+        (lambda model: setattr(model, "coefs_", []), "a matrix and a vector for each layer"),
+        (lambda model: model.coefs_.__setitem__(0, np.zeros((4, 5))), "Expected weights of shape"),
+        (lambda model: model.set_params(n_threads=0), "n_threads must be None, -1 or at least 1, got 0"),
+    ],
+)
+def test_edits_that_make_no_network_are_named(spoil, message, iris):
+    model = MLPClassifier((4,), max_iter=2, backend="c" if "c" in available_backends() else "auto").fit(*iris)
+    spoil(model)
+    if "n_threads" in message and "c" not in available_backends():
+        pytest.skip("only the C backend has threads")
+    with pytest.raises(ValueError, match=message):
+        model.predict(iris[0])
+
+
+@pytest.mark.parametrize("call", [1, 2])
+def test_an_interrupt_on_the_first_line_of_a_run(call, monkeypatch, iris):
+    X, y = iris
+    model = MLPClassifier((4,), solver="sgd", batch_size=150, max_iter=50, n_iter_no_change=4, random_state=0)
+    backend = type(get_backend("auto"))
+    make, asked = backend.trainer, []
+
+    def trainer(self, *arguments):
+        made = make(self, *arguments)
+        run = made.run
+
+        def interrupted(n_epochs):
+            asked.append(n_epochs)
+            if len(asked) == call:
+                raise KeyboardInterrupt
+            return run(n_epochs)
+
+        made.run = interrupted
+        return made
+
+    monkeypatch.setattr(backend, "trainer", trainer)
+    with pytest.warns(UserWarning, match="interrupted by user"):
+        model.fit(X, y)
+    epochs = sum(asked[:-1])
+    assert model.n_iter_ == len(model.loss_curve_) == model._optimizer.state.t == epochs
+    assert model.t_ == 150 * epochs
 
 
 def test_filters_for_warnings_of_scikit_learn_hold(iris):

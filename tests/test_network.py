@@ -441,6 +441,8 @@ class TestInputs:
             lambda m: m.indptr.__setitem__(-1, 99),
             lambda m: m.indptr.__setitem__(1, 3),
             lambda m: m.indptr.__setitem__(0, 1),
+            lambda m: m.indptr.__setitem__(slice(1, 4), [2**31 - 1, -(2**31), -1]),
+            lambda m: setattr(m, "indptr", np.array([0, 2**40, 3, 7, 4], np.uint64)),
         ):
             matrix = sparse.csr_matrix(np.eye(4))
             break_it(matrix)

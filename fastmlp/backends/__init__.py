@@ -87,6 +87,15 @@ class Plan:
     random_state: np.random.RandomState | None = None
     key: int = 0
 
+    @property
+    def draws_from_everyone(self) -> bool:
+        """Whether the shuffles draw from NumPy's global generator.
+
+        All threads draw from that, and a forked child inherits its lock as it is: it must be held for a shuffle, not
+        for whole epochs.
+        """
+        return self.random_state is not None and self.random_state is np.random.mtrand._rand
+
 
 class EpochLosses(NamedTuple):
     """Losses of consecutive epochs: means over the batches, weighted by their row counts."""
@@ -97,6 +106,9 @@ class EpochLosses(NamedTuple):
     def head(self, n_epochs: int) -> EpochLosses:
         """Return the losses of the first epochs."""
         return EpochLosses(self.data[:n_epochs], self.l2[:n_epochs])
+
+
+NO_LOSSES = EpochLosses(np.empty(0), np.empty(0))
 
 
 class Trainer(Protocol):

@@ -14,6 +14,7 @@ from _fastmlp_c import ffi, lib
 from fastmlp._threads import threads
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data
+from fastmlp.backends._checks import check_columns, check_targets, checked, checked_vector, csr_arrays
 from fastmlp.layout import aligned_zeros
 from fastmlp.losses import LOSSES
 from fastmlp.spec import NetworkSpec
@@ -38,18 +39,12 @@ DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.F
 
 def input_pointer(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
     """Return a pointer to an array that C reads."""
-    return ffi.from_buffer(ctype, _checked(array, dtype))
+    return ffi.from_buffer(ctype, checked(array, dtype))
 
 
 def output_pointer(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
     """Return a pointer to an array that C writes."""
-    return ffi.from_buffer(ctype, _checked(array, dtype), require_writable=True)
-
-
-def _checked(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    if array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
-    return array
+    return ffi.from_buffer(ctype, checked(array, dtype), require_writable=True)
 
 
 def check_status(status: int, spec: NetworkSpec) -> None:
@@ -136,8 +131,7 @@ def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
 
 def rows_struct(spec: NetworkSpec, X: Any) -> Bound:
     """Return the fm_rows of a dense or CSR input."""
-    if X.shape[1] != spec.units[0]:
-        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
+    check_columns(spec, X)
     rows = ffi.new("fm_rows *")
     rows.n_rows = X.shape[0]
     rows.x_dtype = DTYPE_CODES[spec.dtype]
@@ -148,20 +142,14 @@ def rows_struct(spec: NetworkSpec, X: Any) -> Bound:
         rows.x = x = input_pointer("char *", X, X.dtype)
         rows.ldx = X.shape[1]
         return Bound(rows, x)
-    indptr = np.ascontiguousarray(X.indptr, np.int64)
-    indices = np.ascontiguousarray(X.indices, np.int32)
-    kept = (
-        input_pointer("int64_t *", indptr, indptr.dtype),
-        input_pointer("int32_t *", indices, indices.dtype),
-        input_pointer("char *", X.data, spec.dtype),
-    )
+    kept = tuple(map(ffi.from_buffer, ("int64_t *", "int32_t *", "char *"), csr_arrays(X, spec.dtype)))
     rows.indptr, rows.indices, rows.data = kept
     return Bound(rows, *kept)
 
 
 def targets_struct(spec: NetworkSpec, data: Data) -> Bound:
     """Return the fm_targets of a data set."""
-    n = data.X.shape[0]
+    check_targets(spec, data)
     targets = ffi.new("fm_targets *")
     kept = []
     if data.targets.ndim == 1:
@@ -169,11 +157,7 @@ def targets_struct(spec: NetworkSpec, data: Data) -> Bound:
     else:
         targets.y = y = input_pointer("char *", data.targets, spec.dtype)
     kept.append(y)
-    if len(data.targets) != n or (data.targets.ndim == 2 and data.targets.shape[1] != spec.units[-1]):
-        raise ValueError(f"Expected targets for {n} rows of {spec.units[-1]}, got shape {data.targets.shape}.")
     if data.sample_weight is not None:
-        if data.sample_weight.shape != (n,):
-            raise ValueError(f"Expected {n} sample weights, got shape {data.sample_weight.shape}.")
         targets.weight = weight = input_pointer("char *", data.sample_weight, spec.dtype)
         kept.append(weight)
     targets.hard = data.hard
@@ -182,9 +166,7 @@ def targets_struct(spec: NetworkSpec, data: Data) -> Bound:
 
 def parameters_pointer(spec: NetworkSpec, vector: np.ndarray, *, written: bool = False) -> Any:
     """Return a pointer to a vector with the layout of the parameters."""
-    if vector.shape != (spec.layout.n_parameters,):
-        raise ValueError(f"Expected a vector of {spec.layout.n_parameters} parameters, got shape {vector.shape}.")
-    return (output_pointer if written else input_pointer)("char *", vector, spec.dtype)
+    return ffi.from_buffer("char *", checked_vector(spec, vector), require_writable=written)
 
 
 def workspace_buffer(size: int) -> tuple[Any, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,7 @@ from fastmlp.backends._c_interface import (
     threads_worth,
     workspace_buffer,
 )
+from fastmlp.backends._checks import checked_order
 from fastmlp.layout import ALIGNMENT, aligned_zeros
 from fastmlp.spec import NetworkSpec
 
@@ -253,11 +255,8 @@ class CTrainer:
     def __init__(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> None:
         n = data.X.shape[0]
         self.spec, self.plan = spec, plan
-        self._network, self._rows, self._targets = (
-            network_struct(spec),
-            rows_struct(spec, data.X),
-            targets_struct(spec, data),
-        )
+        self._network = network_struct(spec)
+        self._rows, self._targets = rows_struct(spec, data.X), targets_struct(spec, data)
         self._params = parameters_pointer(spec, params, written=True)
         self._grad = parameters_pointer(spec, aligned_zeros(len(params), spec.dtype), written=True)
         self._run = run = ffi.new("fm_training *")
@@ -270,14 +269,16 @@ class CTrainer:
         if order is None and plan.shuffle:
             order = np.arange(n, dtype=np.int32)
         if order is not None:
-            if len(order) and not (order.min() >= 0 and order.max() < n):
-                raise ValueError(f"Expected rows from 0 to {n - 1}, got {order.min()} to {order.max()}.")
-            run.index = self._order = output_pointer("int32_t *", order, np.dtype(np.int32))
+            order = checked_order(order, n)
+            run.index = self._order = output_pointer("int32_t *", order, order.dtype)
             run.n_index = len(order)
+        self._apart = plan.shuffle and plan.draws_from_everyone
+        self._lock: Any = nullcontext()
         if plan.shuffle:
-            run.shuffle = True
-            self._bit_generator = plan.random_state._bit_generator
-            run.bitgen = ffi.cast("void *", self._bit_generator.ctypes.bit_generator.value)
+            run.shuffle = not self._apart
+            bit_generator = plan.random_state._bit_generator
+            self._lock = bit_generator.lock
+            run.bitgen = ffi.cast("void *", bit_generator.ctypes.bit_generator.value)
         batch_rows = min(plan.batch_size, n if order is None else len(order))
         run.n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
         self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, batch_rows, run.n_threads))
@@ -290,25 +291,36 @@ class CTrainer:
         ZeroDivisionError
             When the sample weights of a batch sum to zero.
         """
-        run, state = self._run, self.plan.solver
+        run = self._run
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
-        hyper = ffi.new("double[]", [float(value) for value in state.hyper.values()])
-        run.hyper, run.t, run.n_epochs = hyper, state.t, n_epochs
+        run.hyper = hyper = ffi.new("double[]", [float(value) for value in self.plan.solver.hyper.values()])  # noqa: F841
         run.data_losses = data = output_pointer("double *", losses.data, losses.data.dtype)  # noqa: F841 (kept alive)
         run.l2_losses = l2 = output_pointer("double *", losses.l2, losses.l2.dtype)  # noqa: F841 (kept alive)
-        run.epoch = run.row = run.batch_row = 0
+        run.epoch = 0
         try:
-            if self.plan.shuffle:
-                with self._bit_generator.lock:
-                    self._run_epochs()
-            else:
-                self._run_epochs()
+            self._run_epochs(n_epochs)
         finally:
-            state.t = run.t
             self.completed = losses.head(run.epoch)
         return losses
 
-    def _run_epochs(self) -> None:
+    def _run_epochs(self, n_epochs: int) -> None:
+        """Run epochs from the first on, and note the steps taken, whatever happens."""
+        run, state = self._run, self.plan.solver
+        run.t, run.epoch, run.row, run.batch_row = state.t, 0, 0, 0
+        try:
+            if not self._apart:
+                run.n_epochs = n_epochs
+                with self._lock:
+                    self._go_on()
+                return
+            for run.n_epochs in range(1, n_epochs + 1):
+                with self._lock:
+                    lib.fm_shuffle(run.bitgen, run.n_index, run.index)
+                self._go_on()
+        finally:
+            state.t = run.t
+
+    def _go_on(self) -> None:
         status = lib.FM_PAUSED
         while status == lib.FM_PAUSED:
             status = lib.fm_train(
@@ -348,7 +360,7 @@ class CStepper(CTrainer):
         self._losses = ffi.new("double[2]")
         self._hyper = ffi.new("double[]", len(plan.solver.hyper))
         run = self._run
-        run.hyper, run.n_epochs = self._hyper, 1
+        run.hyper = self._hyper
         run.data_losses, run.l2_losses = self._losses, self._losses + 1
 
     def take(self, X: np.ndarray, targets: np.ndarray) -> bool:
@@ -395,21 +407,13 @@ class CStepper(CTrainer):
 
     def epoch(self, batch_size: int) -> tuple[float, float]:
         """Run one epoch over the rows taken and return its losses, data term and L2 term."""
-        run, state, n = self._run, self.plan.solver, self._rows.struct.n_rows
+        run, hyper, n = self._run, self.plan.solver.hyper, self._rows.struct.n_rows
         if run.index:
             ffi.memmove(run.index, self._in_order, 4 * n)
             run.n_index = n
-        self._hyper[0 : len(state.hyper)] = list(state.hyper.values())
-        run.batch_size, run.t = batch_size, state.t
-        run.epoch = run.row = run.batch_row = 0
-        try:
-            if self.plan.shuffle:
-                with self._bit_generator.lock:
-                    self._run_epochs()
-            else:
-                self._run_epochs()
-        finally:
-            state.t = run.t
+        self._hyper[0 : len(hyper)] = list(hyper.values())
+        run.batch_size = batch_size
+        self._run_epochs(1)
         return self._losses[0], self._losses[1]
 
     def is_finite(self) -> bool:

@@ -18,6 +18,7 @@ from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
 from fastmlp.backends import _numba_core as core
+from fastmlp.backends._checks import check_columns, check_targets, checked, checked_order, checked_vector, csr_arrays
 from fastmlp.backends._numba_formulas import activation_kernel, loss_kernel, update_kernel
 from fastmlp.backends._numba_jit import TILE_ROWS, VECTOR_BYTES
 from fastmlp.layout import aligned_zeros
@@ -102,26 +103,23 @@ class NumbaBackend:
 
 
 def _checked(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    if array.dtype != dtype or not array.flags.c_contiguous:
-        raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
+    """Return an array as compiled code takes it: aligned, too."""
+    array = checked(array, dtype)
     return array if array.flags.aligned else array.copy()
 
 
 def _parameters(spec: NetworkSpec, vector: np.ndarray) -> np.ndarray:
-    if vector.shape != (spec.layout.n_parameters,):
-        raise ValueError(f"Expected a vector of {spec.layout.n_parameters} parameters, got shape {vector.shape}.")
-    return _checked(vector, spec.dtype)
+    return _checked(checked_vector(spec, vector), spec.dtype)
 
 
 def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
     """Return dense rows of float32, of float64, and CSR's indptr, indices and data: what X is not is empty."""
-    if X.shape[1] != spec.units[0]:
-        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
+    check_columns(spec, X)
     x32, x64 = np.empty((0, 0), np.float32), np.empty((0, 0))
     indptr, indices, data = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, spec.dtype)
     if not isinstance(X, np.ndarray):
-        indptr, indices = np.ascontiguousarray(X.indptr, np.int64), np.ascontiguousarray(X.indices, np.int32)
-        data = _checked(X.data, spec.dtype)
+        indptr, indices, data = csr_arrays(X, spec.dtype)
+        data = _checked(data, spec.dtype)
     elif X.dtype == np.float32:
         x32 = _checked(X, np.float32)
     else:
@@ -131,18 +129,14 @@ def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
 
 def _targets(spec: NetworkSpec, data: Data) -> tuple[np.ndarray, ...]:
     """Return class codes, target rows and sample weights: what is not given is empty."""
-    n, n_outputs = data.X.shape[0], spec.units[-1]
+    check_targets(spec, data)
     codes, y, weights = np.empty(0, np.int32), np.empty((0, 0), spec.dtype), np.empty(0, spec.dtype)
     if data.targets.ndim == 1:
         codes = _checked(data.targets, np.int32)
     else:
         y = _checked(data.targets, spec.dtype)
-    if len(data.targets) != n or (data.targets.ndim == 2 and y.shape[1] != n_outputs):
-        raise ValueError(f"Expected targets for {n} rows of {n_outputs}, got shape {data.targets.shape}.")
     if data.sample_weight is not None:
         weights = _checked(data.sample_weight, spec.dtype)
-        if weights.shape != (n,):
-            raise ValueError(f"Expected {n} sample weights, got shape {weights.shape}.")
     return codes, y, weights
 
 
@@ -299,16 +293,15 @@ class NumbaTrainer:
         self.spec, self.plan = spec, plan
         network = _Network.of(spec, "gradient")
         self._train, self._update = compiled("train", network.real), update_kernel(plan.solver.name, network.real)
-        order = np.arange(n, dtype=np.int32) if plan.rows is None else _checked(plan.rows, np.int32)
-        if len(order) and not (order.min() >= 0 and order.max() < n):
-            raise ValueError(f"Expected rows from 0 to {n - 1}, got {order.min()} to {order.max()}.")
+        order = np.arange(n, dtype=np.int32) if plan.rows is None else _checked(checked_order(plan.rows, n), np.int32)
         if not (plan.shuffle or order.flags.writeable):
             order = order.copy()
         self._run = np.zeros(1, core.RUN)
         self._run["with_gradient"] = self._run["is_training"] = 1
         self._run["key"] = np.uint64(plan.key).astype(np.int64)
         self._lock: Any = nullcontext()
-        if plan.shuffle:
+        self._order = order if plan.shuffle and plan.draws_from_everyone else None
+        if plan.shuffle and self._order is None:
             bit_generator = plan.random_state._bit_generator
             self._lock = bit_generator.lock
             self._run["generator"] = bit_generator.ctypes.bit_generator.value
@@ -329,17 +322,20 @@ class NumbaTrainer:
         run, state = self._run, self.plan.solver
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
         hyper = np.array([float(value) for value in state.hyper.values()])
-        run["alpha"], run["batch_size"], run["n_epochs"] = self.plan.alpha, self.plan.batch_size, n_epochs
+        run["alpha"], run["batch_size"] = self.plan.alpha, self.plan.batch_size
         run["t"], run["update"] = state.t, self._update.address
         for name in ("epoch", "row", "batch_row"):
             run[name] = 0
-        status = core.PAUSED
         try:
-            with self._lock:
-                while status == core.PAUSED:
-                    status = self._train(*self._data, run, *self._scratch, hyper, *self._moments, *losses)
+            for run["n_epochs"] in [n_epochs] if self._order is None else range(1, n_epochs + 1):
+                if self._order is not None:
+                    self.plan.random_state.shuffle(self._order)
+                status = core.PAUSED
+                with self._lock:
+                    while status == core.PAUSED:
+                        status = self._train(*self._data, run, *self._scratch, hyper, *self._moments, *losses)
+                _raise_for(status)
         finally:
             state.t = int(run["t"][0])
             self.completed = losses.head(int(run["epoch"][0]))
-        _raise_for(status)
         return losses

@@ -1,0 +1,61 @@
+"""What compiled backends check before they hand out addresses: dtypes, layouts, shapes, indices that stay inside."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastmlp.backends import Data
+from fastmlp.spec import NetworkSpec
+
+
+def checked(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
+    """Return a C-contiguous array of that dtype; ValueError for another."""
+    if array.dtype != dtype or not array.flags.c_contiguous:
+        raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
+    return array
+
+
+def checked_vector(spec: NetworkSpec, vector: np.ndarray) -> np.ndarray:
+    """Return a vector with the layout of the parameters."""
+    if vector.shape != (spec.layout.n_parameters,):
+        raise ValueError(f"Expected a vector of {spec.layout.n_parameters} parameters, got shape {vector.shape}.")
+    return checked(vector, spec.dtype)
+
+
+def check_columns(spec: NetworkSpec, X: Any) -> None:
+    """Raise ValueError unless rows are as wide as the input layer."""
+    if X.shape[1] != spec.units[0]:
+        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
+
+
+def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return int64 indptr, int32 indices and the data of a CSR matrix.
+
+    The first two are copies, for they are addresses to the kernels: whoever edits the matrix meanwhile, in a callback
+    or in another thread, changes numbers but no addresses.
+    """
+    indptr, indices, data = np.array(X.indptr, np.int64), np.array(X.indices, np.int32), np.ascontiguousarray(X.data)
+    most = min(len(indices), len(data))
+    if len(indptr) != X.shape[0] + 1 or indptr[0] < 0 or indptr[-1] > most or (indptr[1:] < indptr[:-1]).any():
+        raise ValueError(f"Expected indptr that rises from 0 to at most {most}, got another.")
+    if len(indices) and not (indices.min() >= 0 and indices.max() < X.shape[1]):
+        raise ValueError(f"Expected indices from 0 to {X.shape[1] - 1}, got {indices.min()} to {indices.max()}.")
+    return indptr, indices, checked(data, dtype)
+
+
+def check_targets(spec: NetworkSpec, data: Data) -> None:
+    """Raise ValueError unless targets and sample weights are as many as rows, and targets as wide as the outputs."""
+    n, targets, weight = data.X.shape[0], data.targets, data.sample_weight
+    if len(targets) != n or (targets.ndim == 2 and targets.shape[1] != spec.units[-1]):
+        raise ValueError(f"Expected targets for {n} rows of {spec.units[-1]}, got shape {targets.shape}.")
+    if weight is not None and weight.shape != (n,):
+        raise ValueError(f"Expected {n} sample weights, got shape {weight.shape}.")
+
+
+def checked_order(order: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return the rows of an epoch."""
+    if len(order) and not (order.min() >= 0 and order.max() < n_rows):
+        raise ValueError(f"Expected rows from 0 to {n_rows - 1}, got {order.min()} to {order.max()}.")
+    return checked(order, np.int32)
