@@ -72,24 +72,13 @@ typedef struct forward_job {
 
 static void forward_block(forward_job *job, const fm_context *c, int64_t first)
 {
-    const int64_t last = c->n_layers - 1;
     fm_block b = {.x = job->x, .first = first, .rows = smaller(c->rows, job->x->n_rows - first), .read = job->check};
     fm_block_input(c, &b);
-    const char *in = b.dense;
-    int64_t ld = b.ld;
-    if (job->check && !c->kernels->finite(b.rows * ld, in)) {
+    if (job->check && !c->kernels->finite(b.rows * b.ld, b.dense)) {
         fm_pool_next(&job->not_finite);
         return; /* a function of the caller's own may not expect such numbers, and never come back */
     }
-    for (int64_t l = 0; l <= last; l++) {
-        const int64_t width = c->layers[l].fan_out, place = first * width * c->real;
-        char *result = l == last ? job->out + place : job->a ? (char *)job->a[l] + place : c->delta[l % 2];
-        char *before = job->z ? (char *)job->z[l] + place : result;
-        const int64_t ld_out = l == last || job->a || job->z ? width : c->layers[l].ld;
-        fm_layer_forward(c, job->params, l, &b, in, ld, before, result, ld_out, NULL);
-        in = result;
-        ld = ld_out;
-    }
+    fm_block_outputs(c, job->params, &b, job->out, job->z, job->a);
 }
 
 static void forward_blocks(void *argument, int thread)
@@ -188,22 +177,13 @@ static fm_block make_block(const fm_batch *batch, int64_t from, int64_t to)
     return b;
 }
 
-static fm_draw *place_draw(const fm_batch *batch, int64_t row, fm_draw *draw)
-{
-    if (!batch->draw)
-        return NULL;
-    *draw = *batch->draw;
-    draw->row += row;
-    return draw;
-}
-
 static int64_t run_block(const blocks_job *job, const fm_context *c, int64_t row, char *grad, int first, double *loss,
                          double *weight)
 {
     fm_draw draw;
     fm_block b = make_block(job->batch, row, smaller(row + c->rows, job->batch->rows));
-    return fm_block_pass(c, job->params, &b, job->batch->y, grad, first, place_draw(job->batch, row, &draw), loss,
-                         weight);
+    return fm_block_pass(c, job->params, &b, job->batch->y, grad, first, fm_draw_from(job->batch->draw, row, &draw),
+                         loss, weight);
 }
 
 static void take_whole_blocks(void *argument, int thread)
@@ -244,7 +224,7 @@ static void run_slice(void *argument, int thread)
     b.place = from;
     b.slice = thread;
     job->work[thread] = fm_slice_pass(job->crew->contexts, job->params, &b, job->batch->y, job->grad != NULL,
-                                      place_draw(job->batch, job->row + from, &draw));
+                                      fm_draw_from(job->batch->draw, job->row + from, &draw));
 }
 
 static void add_gradient(void *argument, const fm_context *c, int64_t l, int64_t from, int64_t to)

@@ -1,4 +1,5 @@
-/* Entry points: check arguments, lay out the workspace, hand over to the framework. No arithmetic. */
+/* Entry points: check arguments, lay out the workspace, hand over to the framework. No arithmetic. And what the caller asks
+ * before: names of the lists, texts of statuses, how many threads pay. */
 #include "fastmlp.h"
 
 #include "activations.h"
@@ -6,9 +7,6 @@
 #include "losses.h"
 #include "solvers.h"
 #include "training.h"
-
-/* Workspace on the stack for calls that need no more: one row of most small networks. */
-enum { STACK_WORKSPACE = 16384 };
 
 const char *fm_status_message(int status)
 {
@@ -91,8 +89,7 @@ static int forward_purpose(const fm_network *net, int x_dtype)
 
 static int bad_threads(int n) { return n < 1 || n > FM_MAX_THREADS; }
 
-/* What a thread's share must be to pay for waking it and waiting for it, as measured (benchmarks/threads.py): flops, and
- * 30 for each element of an activation. */
+/* What a thread's share must be to pay for waking it and waiting for it, as measured (benchmarks/threads.py): flops. */
 #define THREAD_SHARE 15e6
 
 static int threads_for(const fm_network *net, const fm_rows *x, double rows, int most)
@@ -100,7 +97,8 @@ static int threads_for(const fm_network *net, const fm_rows *x, double rows, int
     const double entries = x && x->indptr ? (double)x->indptr[x->n_rows] / (double)x->n_rows : (double)net->units[0];
     double work = 0;
     for (int l = 0; l < net->n_layers; l++)
-        work += (2 * (l > 0 ? (double)net->units[l] : entries) + 30) * (double)net->units[l + 1] * rows;
+        work +=
+            (2 * (l > 0 ? (double)net->units[l] : entries) + FM_ACTIVATION_FLOPS) * (double)net->units[l + 1] * rows;
     const double n = work / THREAD_SHARE;
     return n < 1 ? 1 : n < most ? (int)n : most;
 }
@@ -120,12 +118,12 @@ int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, i
     fm_crew crew;
     const int64_t bytes =
         fm_crew_for_forward(&crew, net, forward_purpose(net, x_dtype), forward_rows(net, rows), n_threads, NULL);
-    return bytes <= STACK_WORKSPACE ? 0 : bytes;
+    return bytes <= FM_STACK_WORKSPACE ? 0 : bytes;
 }
 
 int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads)
 {
-    /* All threads may be granted, or one alone. */
+    /* Any number of threads may be granted: a single one works on whole blocks, and of more each needs room. */
     fm_crew crew;
     const int64_t alone = fm_crew_for_gradient(&crew, net, rows, n_threads, 1, NULL);
     const int64_t shared = fm_crew_for_gradient(&crew, net, rows, n_threads, n_threads, NULL);
@@ -135,7 +133,7 @@ int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
                int check_finite, int n_threads, void *workspace, int64_t size)
 {
-    _Alignas(64) char stack[STACK_WORKSPACE];
+    _Alignas(64) char stack[FM_STACK_WORKSPACE];
     if (fm_check_network(net) != FM_OK || bad_threads(n_threads))
         return FM_BAD_ARGUMENT;
     if (x->n_rows == 0)

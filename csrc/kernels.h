@@ -1,5 +1,5 @@
 /* The kernel table: what an instruction set has to provide, per real type. The framework (network.c) computes through
- * it alone; tests and benchmarks call every kernel of every instruction set through it.
+ * it alone; tests call every kernel of every instruction set through it, and benchmarks those that cost most.
  *
  * Conventions. Matrices are row-major; ld is the distance from row to row, in elements. `real` is float or double,
  * after the table's type. No pointer needs an alignment; inputs and outputs do not overlap unless a line says so;
@@ -13,6 +13,13 @@
 #include <stdint.h>
 
 /* cffi: begin */
+
+enum {
+    FM_BLOCK = 256, /* rows whose gradients and losses form one chain; the sums of these blocks are added in order */
+    FM_LANES = 16, /* virtual lanes of reductions */
+    FM_MAX_ACTIVATION_PARAMS = 4, /* the longest parameter block of an activation */
+    FM_MAX_HYPER = 8 /* the most factors that a solver has for the vectors of an update */
+};
 
 /* Where the random numbers of a layer come from: key, and the counter's step, layer and first row. ld is the distance
  * from row to row of the block being computed, in which unit 0 begins a row: element i is unit i mod ld of row
@@ -135,13 +142,6 @@ typedef struct fm_kernels {
 } fm_kernels;
 
 /* cffi: end */
-
-/* Rows whose gradients and losses form one chain; the sums of these blocks are added in order. */
-#define FM_BLOCK 256
-/* Virtual lanes of reductions. */
-#define FM_LANES 16
-/* Longest parameter block of an activation. */
-#define FM_MAX_ACTIVATION_PARAMS 4
 
 /* NULL where the compiler could not build the instruction set. */
 const fm_kernels *fm_kernels_avx512(int dtype);

@@ -215,7 +215,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
 {
     int64_t used = 0, widest = 0;
     *c = (fm_context){.kernels = fm_kernels_chosen(net->dtype), .net = net, .rows = rows, .n_layers = net->n_layers};
-    c->real = net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
+    c->real = fm_real_bytes(net->dtype);
     c->layers = (fm_layer *)fm_take(base, &used, c->n_layers * (int64_t)sizeof(fm_layer));
     lay_out_layers(c, c->layers);
     c->narrow = is_narrow(c);

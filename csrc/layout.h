@@ -4,6 +4,16 @@
 
 #include "fastmlp.h"
 
+/* Workspace on the stack for calls that need no more: a few rows of most small networks. */
+enum { FM_STACK_WORKSPACE = 16384 };
+/* What an element of an activation costs, in flops of products. */
+enum { FM_ACTIVATION_FLOPS = 30 };
+
+static inline int64_t fm_real_bytes(int dtype)
+{
+    return dtype == FM_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double);
+}
+
 /* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned, with
  * perhaps a line between them; or 1 for a single unit; or fan_out for an activation of the caller's own, which then gets
  * many rows in one call and sees nothing else. z and a coincide unless the derivative needs the pre-activation. The delta

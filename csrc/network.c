@@ -21,10 +21,7 @@ static void convert_row(int x_dtype, int64_t n, const char *x, char *out)
             ((float *)out)[j] = (float)((const double *)x)[j];
 }
 
-static int64_t input_stride(const fm_rows *x)
-{
-    return x->ldx * (int64_t)(x->x_dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double));
-}
+static int64_t input_stride(const fm_rows *x) { return x->ldx * fm_real_bytes(x->x_dtype); }
 
 /* Whether dense rows are used where the caller has them. */
 static int is_in_place(const fm_context *c, const fm_block *b)
@@ -88,16 +85,6 @@ static int64_t strip_rows(const fm_context *c, int64_t rows, int64_t ld)
     return rows < least + least / 2 ? rows : least;
 }
 
-/* The draw of a strip that begins `row` rows further down. */
-static const fm_draw *strip_draw(const fm_draw *draw, int64_t row, fm_draw *own)
-{
-    if (!draw)
-        return NULL;
-    *own = *draw;
-    own->row += row;
-    return own;
-}
-
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
                       int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw)
 {
@@ -122,10 +109,28 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
         else
             k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, ahead, ending, NULL);
         if (!softmax && ending == FM_END_PLAIN)
-            layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params, strip_draw(draw, i, &own));
+            layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params,
+                                 fm_draw_from(draw, i, &own));
     }
     if (softmax && a)
         k->softmax(m, n, z, ld, a, ld, c->loss_scratch);
+}
+
+void fm_block_outputs(const fm_context *c, const char *params, const fm_block *b, char *out, void *const *z,
+                      void *const *a)
+{
+    const int64_t last = c->n_layers - 1;
+    const char *in = b->dense;
+    int64_t ld = b->ld;
+    for (int64_t l = 0; l <= last; l++) {
+        const int64_t width = c->layers[l].fan_out, place = b->first * width * c->real;
+        char *result = l == last ? out + place : a ? (char *)a[l] + place : c->delta[l % 2];
+        char *before = z ? (char *)z[l] + place : result;
+        const int64_t ld_out = l == last || a || z ? width : c->layers[l].ld;
+        fm_layer_forward(c, params, l, b, in, ld, before, result, ld_out, NULL);
+        in = result;
+        ld = ld_out;
+    }
 }
 
 /* dW = a^T delta and db = sum of delta over the block. */
@@ -288,7 +293,7 @@ static int64_t block_forward(const fm_context *c, const char *params, fm_block *
         fm_layer_forward(c, params, l, b, in, ld, softmax ? a : z, softmax ? NULL : a, layer->ld, draw);
         in = a;
         ld = layer->ld;
-        work += b->rows * (2 * layer->fan_in + 30) * layer->fan_out;
+        work += b->rows * (2 * layer->fan_in + FM_ACTIVATION_FLOPS) * layer->fan_out;
     }
     return work;
 }

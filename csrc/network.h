@@ -27,6 +27,20 @@ void fm_block_input(const fm_context *c, fm_block *b);
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,
                       int64_t ld_in, char *z, char *a, int64_t ld, const fm_draw *draw);
 
+/* The draw of rows that begin `row` rows further down, written to `own`; NULL stays NULL. */
+static inline fm_draw *fm_draw_from(const fm_draw *draw, int64_t row, fm_draw *own)
+{
+    if (!draw)
+        return NULL;
+    *own = *draw;
+    own->row += row;
+    return own;
+}
+
+/* The outputs of a block, and where given z and a of all layers, into arrays of all rows, contiguous ones. */
+void fm_block_outputs(const fm_context *c, const char *params, const fm_block *b, char *out, void *const *z,
+                      void *const *a);
+
 /* Loss and, unless grad is NULL, the sums over the block's rows for the gradient: written where `first`, else added.
  * Returns the work done, in flops. draw: NULL without randomness; layer and row are filled in here. */
 int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, const fm_targets *y, char *grad, int first,

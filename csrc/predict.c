@@ -2,13 +2,10 @@
 #include "network.h"
 #include "pool.h"
 
-/* For calls that need no more: the layers of a few rows, and the outputs that codes are read off. */
-enum { STACK_WORKSPACE = 16384, STACK_OUTPUTS = 4096, MOST_FEW_ROWS = 64 };
+/* On the stack: the outputs of a few rows that codes are read off. */
+enum { STACK_OUTPUTS = 4096, MOST_FEW_ROWS = 64 };
 
-static int64_t row_bytes(const fm_network *net)
-{
-    return net->units[net->n_layers] * (int64_t)(net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double));
-}
+static int64_t row_bytes(const fm_network *net) { return net->units[net->n_layers] * fm_real_bytes(net->dtype); }
 
 static int64_t output_bytes(const fm_network *net, int64_t rows) { return (rows * row_bytes(net) + 63) / 64 * 64; }
 
@@ -19,7 +16,7 @@ int fm_bind(fm_binding *b)
         (b->form == FM_COMPLEMENTS && b->net->units[b->net->n_layers] != 1))
         return FM_BAD_ARGUMENT;
     for (b->few_rows = MOST_FEW_ROWS; b->few_rows > 0; b->few_rows--)
-        if (fm_layout(&c, b->net, FM_FOR_FORWARD, b->few_rows, 1, NULL) <= STACK_WORKSPACE &&
+        if (fm_layout(&c, b->net, FM_FOR_FORWARD, b->few_rows, 1, NULL) <= FM_STACK_WORKSPACE &&
             (b->form != FM_CODES || output_bytes(b->net, b->few_rows) <= STACK_OUTPUTS))
             break;
     return FM_OK;
@@ -77,7 +74,7 @@ static int refused(const fm_binding *b, int64_t n, const void *x)
 
 int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
 {
-    _Alignas(64) char stack[STACK_WORKSPACE], stack_outputs[STACK_OUTPUTS];
+    _Alignas(64) char stack[FM_STACK_WORKSPACE], stack_outputs[STACK_OUTPUTS];
     if (n < 1 || n > b->few_rows)
         return FM_SMALL_WORKSPACE;
     if (refused(b, n, x))
@@ -85,18 +82,9 @@ int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
     fm_context c;
     fm_layout(&c, b->net, FM_FOR_FORWARD, n, 1, stack);
     const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
-    const fm_block block = {.x = &rows, .rows = n};
+    const fm_block block = {.x = &rows, .rows = n, .dense = x, .ld = rows.ldx};
     char *outputs = b->form == FM_CODES ? stack_outputs : out;
-    const char *in = x;
-    int64_t ld = rows.ldx;
-    for (int64_t l = 0; l < c.n_layers; l++) {
-        const int is_last = l == c.n_layers - 1;
-        char *result = is_last ? outputs : c.delta[l % 2];
-        const int64_t ld_result = is_last ? c.layers[l].fan_out : c.layers[l].ld;
-        fm_layer_forward(&c, b->params, l, &block, in, ld, result, result, ld_result, NULL);
-        in = result;
-        ld = ld_result;
-    }
+    fm_block_outputs(&c, b->params, &block, outputs, NULL, NULL);
     finish(b, n, outputs, out);
     return FM_OK;
 }

@@ -99,7 +99,6 @@ static inline V(t) K(adam_weights)(V(t) w, V(t) m, V(t) d, const V(t) * f)
 #define FM_SOLVERS(X) \
     X(sgd, 1)         \
     X(adam, 2)
-#define FM_MAX_HYPER 8
 
 #define FM_ENTRY(name, moments) FM_SOLVER_##name,
 enum { FM_SOLVERS(FM_ENTRY) FM_N_SOLVERS };

@@ -1,7 +1,7 @@
 /* Products of dense matrices from register tiles; one tile serves forward pass, deltas and weight gradients. Part of
  * kernels_tmpl.h. */
 
-/* Rows and vectors that one tile may have; a single row takes more vectors, so that as many chains are in flight. */
+/* Vectors that the tile of a single row may have: more than others, so that as many chains are in flight. */
 #define FM_ROW_VECTORS 8
 
 /* A tile of c: `rows` x `vectors` accumulators over `depth` steps of k. */

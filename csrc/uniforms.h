@@ -1,5 +1,5 @@
 /* The uniform random numbers of a layer, in double for both real types: counters side by side in the lanes of integer
- * vectors. What the numbers are is said in random.h and fastmlp.h (fm_uniforms). Part of kernels_tmpl.h, in its 64-bit
+ * vectors. What the numbers are is said in random.c and fastmlp.h (fm_uniforms). Part of kernels_tmpl.h, in its 64-bit
  * round. */
 
 /* Numbers made at a time: of so many counters, which are four units each. */
@@ -21,7 +21,7 @@ static inline fm_counters fm_begin_counters(const fm_draw *draw)
 /* Vectors that go through the rounds together, so that they need not wait for each other's products. */
 enum { FM_PHILOX_VECTORS = 2, FM_PHILOX_COUNTERS = FM_PHILOX_VECTORS * vd_width };
 
-/* As fm_philox, for each lane; of the lanes' halves only the lower ones count. Word w of the vectors is words[..][w]. */
+/* As philox in random.c, for each lane; of the lanes' halves only the lower ones count. Word w of the vectors is words[..][w]. */
 FM_INLINE void fm_philox_lanes(uint64_t key, vd_int words[][4])
 {
     const vd_int multiplier0 = vd_iset1(0xD2511F53), multiplier2 = vd_iset1(0xCD9E8D57);

@@ -365,6 +365,7 @@ static inline V(t) K(vlog1p)(V(t) x)
 #undef EXP_TERMS
 #undef TANH_TERMS
 #undef TANH_DEGREE
-#undef TANH_FIRST_BITS
+#undef TANH_SCALE
+#undef TANH_OFFSET
 #undef TANH_HALF_OCTAVE
 #undef LOG_TERMS

@@ -64,7 +64,7 @@ def _check_range(name: str, array: Any, dtype: np.dtype) -> None:
     numbers = array.data if hasattr(array, "tocsr") else array
     if numbers.dtype != np.float64 or dtype == np.float64 or numbers.size == 0:
         return
-    if max(float(numbers.max()), -float(numbers.min())) > np.finfo(dtype).max:
+    if max(float(numbers.max()), -float(numbers.min())) > float(np.finfo(dtype).max):
         raise ValueError(f"{name} must be finite, got infinity or a value too large for {dtype}.")
 
 

@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 
 from fastmlp._sklearn import warn
 from fastmlp.backends import NO_LOSSES, Backend, Data, Plan, Trainer
+from fastmlp.layout import Layout
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import draw_key
@@ -68,8 +69,6 @@ class Optimizer:
         self.state = SolverState.fresh(estimator.solver, weights.layout.n_parameters, weights.vector.dtype)
 
     def _moment(self, index: int) -> list[np.ndarray]:
-        from fastmlp.layout import Layout
-
         layout, moment = Layout(self._units), self.state.moments[index]
         return layout.coefs(moment) + layout.intercepts(moment)
 

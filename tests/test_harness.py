@@ -83,7 +83,7 @@ def test_unknown_values_are_an_error() -> None:
         _trace(x=object())
 
 
-def test_labels_are_recorded_by_value() -> None:
+def test_arrays_are_recorded_by_value() -> None:
     """Training in place after a snapshot does not change the snapshot."""
     array = np.ones(3)
     trace = _trace(x=array)

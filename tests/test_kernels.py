@@ -42,7 +42,7 @@ ISAS = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
 FMA_ISAS = [name for name in ISAS if name != "scalar"]
 ELEMENTWISE = [name for name, entry in ACTIVATIONS.items() if entry.jacobian_product is None]
 DIFFERENTIABLE = [name for name in ELEMENTWISE if ACTIVATIONS[name].needs]
-BLOCK = 256
+BLOCK = lib.FM_BLOCK
 """FM_BLOCK of csrc/kernels.h: the most rows that one call of the loss kernel gets."""
 
 of_c, of_bits = pytest.mark.c, [pytest.mark.c, pytest.mark.c_fma]
@@ -494,7 +494,7 @@ def applied(entry: Any, part: str, v: np.ndarray, block: tuple[float, ...], u: n
     return getattr(entry, part)(row, *entry.arguments(row, block, None if u is None else u[np.newaxis]))[0]
 
 
-def drawn(entry: Any, draw: Draw) -> Iterator[tuple[int, Any, np.ndarray]]:
+def drawn(draw: Draw) -> Iterator[tuple[int, Any, np.ndarray]]:
     """Sizes of blocks of an activation that draws, the kernel's last argument and the random numbers."""
     for i, (rows, ld) in enumerate(itertools.product((0, 1, 2, 5, 17, 40), (1, 2, 3, 4, 5, 8, 16, 60, 64, 112, 129))):
         key, step, layer, first = 2**64 - int(draw.rng.integers(2**62)), 2**32 + i, i % 3, 7 * i
@@ -517,7 +517,7 @@ def value(name: str, draw: Draw) -> Iterator[Problem]:
         yield Problem(kernel, (n, In(z), empty(draw.dtype, n), parameters, None), partial(expected, z, block))
         in_place = Out(z)
         yield Problem(kernel, (n, in_place, in_place, parameters, None), partial(expected, z, block))
-    for n, where, u in drawn(entry, draw) if entry.draws else ():
+    for n, where, u in drawn(draw) if entry.draws else ():
         z, block = 2 * draw.real(n), draw.block(entry)
         arguments = n, In(z), empty(draw.dtype, n), ffi.new("double[]", block), where
         yield Problem(kernel, arguments, partial(expected, z, block, wide(u)))
@@ -535,7 +535,7 @@ def derivative(name: str, draw: Draw) -> Iterator[Problem]:
         v = applied(entry, "value", z, block) if entry.needs == "output" else z
         arguments = n, In(v), Out(delta), ffi.new("double[]", block), None
         yield Problem(kernel, arguments, partial(expected, v, delta, block))
-    for n, where, u in drawn(entry, draw) if entry.draws else ():
+    for n, where, u in drawn(draw) if entry.draws else ():
         z, delta, block = 2 * draw.real(n), draw.real(n), draw.block(entry)
         v = applied(entry, "value", z, block, u) if entry.needs == "output" else z
         arguments = n, In(v), Out(delta), ffi.new("double[]", block), where

@@ -119,7 +119,9 @@ class TestNetworkDisplay:
             display.plot(max_units=2)
 
     @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-    @pytest.mark.parametrize("options", [{"activation": "tanh"}, {"hidden_layer_sizes": ()}])
+    @pytest.mark.parametrize(
+        "options", [{"activation": "tanh"}, {"activation": ACTIVATIONS["elu"]}, {"hidden_layer_sizes": ()}]
+    )
     def test_estimators(self, options):
         from sklearn.exceptions import NotFittedError
 
@@ -129,6 +131,8 @@ class TestNetworkDisplay:
         display = NetworkDisplay.from_estimator(clf.fit(XOR_X, XOR_Y))
         assert len(display.lines_) == sum(W.size for W in clf.coefs_)
         assert f"layer {clf.n_layers_ - 1}\nlogistic" in texts(display)
+        hidden = getattr(clf.activation, "name", clf.activation)
+        assert (f"layer 1\n{hidden}" in texts(display)) == (clf.n_layers_ > 2)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

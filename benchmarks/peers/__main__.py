@@ -1,7 +1,7 @@
 """fastmlp beside scikit-learn, PyTorch, JAX and ONNX Runtime, on this machine.
 
 One process for each library, pinned to the same processors and allowed the same number of threads, asked in turn in
-every round. The time of an epoch is the slope between two numbers of epochs. The README in this folder tells more.
+every round. The time of an epoch is the slope between two numbers of epochs. benchmarks/README.md tells more.
 """
 
 import argparse

@@ -19,8 +19,6 @@ from fastmlp.layout import aligned_zeros
 from fastmlp.losses import LOSSES
 from fastmlp.spec import NetworkSpec
 
-PARAMS_PER_ACTIVATION = 4
-
 
 def _names(function: Any) -> dict[str, int]:
     """Return name -> index of a list that C exports."""
@@ -88,10 +86,10 @@ def made_network(spec: NetworkSpec, own: tuple[Any, ...]) -> Bound:
     # `own` is part of the key: a name may come to stand for another function.
     units = ffi.new("int64_t[]", spec.units)
     activations = ffi.new("int[]", [ACTIVATION_CODES.get(name, lib.FM_OWN) for name, _ in spec.activations])
-    params = ffi.new("double[]", PARAMS_PER_ACTIVATION * spec.n_layers)
+    params = ffi.new("double[]", lib.FM_MAX_ACTIVATION_PARAMS * spec.n_layers)
     for layer, (_, block) in enumerate(spec.activations):
         for i, value in enumerate(block):
-            params[layer * PARAMS_PER_ACTIVATION + i] = value
+            params[layer * lib.FM_MAX_ACTIVATION_PARAMS + i] = value
     network = ffi.new("fm_network *")
     network.dtype = DTYPE_CODES[spec.dtype]
     network.loss = LOSS_CODES.get(spec.loss, lib.FM_OWN)

@@ -117,7 +117,7 @@ class NetworkDisplay:
         from sklearn.utils.validation import check_is_fitted
 
         check_is_fitted(estimator)
-        hidden = estimator.activation if isinstance(estimator.activation, str) else estimator.activation[0]
+        hidden = getattr(estimator.activation, "name", estimator.activation)
         names = [hidden] * (len(estimator.coefs_) - 1) + [estimator.out_activation_]
         return cls(coefs=estimator.coefs_, intercepts=estimator.intercepts_, names=names).plot(ax, **options)
 

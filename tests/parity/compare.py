@@ -589,8 +589,6 @@ def _lbfgs(case: Case, subject: Library, spread: dict[str, Any] | None) -> Compa
         a = run(case, REFERENCE)
     with observed_lbfgs(evaluate):
         b = run(case, subject)
-    if subject.loss_grad is not None:
-        seen = _by_hook(case, subject, visits)
     single = case.dtype == "float32"
     _compare_objective(found, visits, seen, LBFGS_LOSS_GRAD_FLOAT32 if single else LBFGS_LOSS_GRAD)
     tolerance = LBFGS_START_FLOAT32 if single else LBFGS_START
@@ -601,20 +599,6 @@ def _lbfgs(case: Case, subject: Library, spread: dict[str, Any] | None) -> Compa
     found.join(compare_traces(*start, tolerance), f"{LBFGS_START_ITERATIONS} iterations, ")
     _compare_lbfgs_end(found, a, b, spread or {}, tolerance, case.params.get("max_iter", 200))
     return found
-
-
-def _by_hook(case: Case, subject: Library, visits: list[list[Visit]]) -> list[list[tuple[float, np.ndarray]]]:
-    """Evaluate the subject's own `loss_grad` at the points, on an estimator that has seen the data."""
-    data = case.data()
-    params = {**case.params, "max_iter": 1, "random_state": case.make_random_state()}
-    estimator = subject.estimator(case.is_classifier)(**params)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        estimator.fit(data.X, data.y, sample_weight=data.sample_weight)
-    return [
-        [subject.loss_grad(estimator, data.X, data.y, data.sample_weight, x.copy()) for x, _, _ in series]
-        for series in visits
-    ]
 
 
 def _compare_objective(

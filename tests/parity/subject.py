@@ -11,27 +11,22 @@ What is assumed of fastmlp, beyond scikit-learn's interface:
   `_no_improvement_count`, `_label_binarizer`, `_random_state`, and `_best_coefs`, which early stopping makes `coefs_`
   (the solver's moments are compared if they have scikit-learn's names, and need not be there);
 - lbfgs calls ``scipy.optimize.minimize(fun, x0, jac=True, ...)``, looked up in `scipy.optimize` when called, with a
-  `fun` that returns loss and gradient in scikit-learn's packing. If it should go another way, set `loss_grad` below.
+  `fun` that returns loss and gradient in scikit-learn's packing.
 """
 
 from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
-import numpy as np
 import sklearn
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 VARIABLE = "PARITY_SUBJECT"
 
 SKLEARN_VERSION = tuple(int(part) for part in sklearn.__version__.split(".")[:2])
-
-LossGrad = Callable[[Any, Any, Any, Any, np.ndarray], tuple[float, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -64,9 +59,6 @@ class Library:
 
     Attributes
     ----------
-    loss_grad : callable or None
-        ``loss_grad(estimator, X, y, sample_weight, packed) -> (loss, grad)`` on a fitted estimator and the caller's own
-        data. None: observed in what the estimator hands to `scipy.optimize.minimize`.
     restores : bool
         Whether a fit that ends in an error leaves the estimator as it was; scikit-learn's does not.
     is_stand_in : bool
@@ -78,7 +70,6 @@ class Library:
     name: str
     MLPClassifier: type
     MLPRegressor: type
-    loss_grad: LossGrad | None = None
     restores: bool = False
     is_stand_in: bool = True
     accepted: tuple[Accepted, ...] = ()
