@@ -7,9 +7,10 @@ From Python: `patch_sklearn` and `unpatch_sklearn`. From the shell, for a script
 
 from __future__ import annotations
 
-import runpy
+import builtins
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 _NAMES = ("MLPClassifier", "MLPRegressor")
@@ -68,7 +69,10 @@ def unpatch_sklearn() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the script named first, patched, as ``python script.py`` would; return the exit status."""
+    """Run the script named first, patched, as ``python script.py`` would; return the exit status.
+
+    Processes that it starts are patched where they are forked, not where they are spawned.
+    """
     if not arguments or arguments[0].startswith("-"):
         print("usage: python -m fastmlp.patch script.py [arguments of the script]", file=sys.stderr)
         return 2
@@ -79,7 +83,11 @@ def main(arguments: list[str]) -> int:
     patch_sklearn()
     sys.argv = list(arguments)
     sys.path[0] = str(Path(script).resolve().parent)
-    runpy.run_path(script, run_name="__main__")
+    # Not by runpy, which takes the module away when the script ends: threads and exit handlers may still need it.
+    program = ModuleType("__main__")
+    vars(program).update(__file__=script, __builtins__=builtins)
+    sys.modules["__main__"] = program
+    exec(compile(Path(script).read_bytes(), script, "exec"), vars(program))
     return 0
 
 

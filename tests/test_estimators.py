@@ -545,14 +545,17 @@ def test_patched_script(tmp_path):
         "print(MLPClassifier.__module__, sys.argv, helper.name, __name__)\n"
         "import fastmlp\nfastmlp.unpatch_sklearn()\nimport sklearn.neural_network as m\n"
         "print(m.MLPClassifier.__module__)\n"
+        "import atexit, pickle\nclass Own: pass\n"
+        "atexit.register(lambda: print(type(pickle.loads(pickle.dumps(Own()))).__module__))\n"
     )
     (tmp_path / "helper.py").write_text("name = 'helped'\n")
     run = subprocess.run(
         [sys.executable, "-m", "fastmlp.patch", str(script), "-x", "1"], capture_output=True, text=True, check=True
     )
-    first, second = run.stdout.splitlines()
+    first, second, at_exit = run.stdout.splitlines()
     assert first == f"fastmlp.estimators {[str(script), '-x', '1']} helped __main__"
     assert second.startswith("sklearn.")
+    assert at_exit == "__main__"
 
 
 @pytest.mark.parametrize("arguments", [[], ["no_such_script.py"], ["-h"]])

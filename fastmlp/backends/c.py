@@ -39,6 +39,8 @@ from fastmlp.spec import NetworkSpec
 
 _WORK_PER_CALL = 100_000_000
 """Flops of a forward pass between two chances for signals: 50 ms at 2 GFLOP/s."""
+_WORK_OF_FEW_ROWS = 8_000_000_000
+"""The same of a wide network, whose weights are read anew in each call: 100 ms at 80 GFLOP/s."""
 _OUTPUTS_PER_CALL = 1 << 20
 """Outputs of a prediction of codes that are kept at a time."""
 
@@ -123,6 +125,12 @@ class CBackend:
         return out
 
 
+def _rows_per_call(spec: NetworkSpec) -> int:
+    """Return the rows of a forward pass between two chances for signals."""
+    flops = 2 * spec.layout.n_parameters
+    return max(1, min(256, _WORK_OF_FEW_ROWS // flops), _WORK_PER_CALL // flops)
+
+
 def _forward(
     spec: NetworkSpec,
     params: np.ndarray,
@@ -139,7 +147,7 @@ def _forward(
     network, rows, weights = network_struct(spec), rows_struct(spec, X), parameters_pointer(spec, params)
     arrays = [output_pointer("char *", array, spec.dtype) for array in (out, *z, *a)]
     widths = [spec.units[-1], *spec.units[1:] * 2][: len(arrays)]
-    step = max(256, _WORK_PER_CALL // (2 * spec.layout.n_parameters)) if n else 1
+    step = _rows_per_call(spec)
     n_threads = threads_worth(lib.fm_forward_threads, network, rows, min(step, n))
     workspace = workspace_buffer(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype, n_threads))
     block = ffi.new("fm_rows *", rows.struct[0])
@@ -201,8 +209,7 @@ class Binding:
         check_status(lib.fm_bind(struct), spec)
         self.few_rows = struct.few_rows
         # Bounded in work, for signals, and in memory for what codes are read off.
-        work = _WORK_PER_CALL // (2 * spec.layout.n_parameters)
-        self._rows_per_call = max(256, min(work, _OUTPUTS_PER_CALL // spec.units[-1]))
+        self._rows_per_call = min(_rows_per_call(spec), max(256, _OUTPUTS_PER_CALL // spec.units[-1]))
 
     def many(self, n: int, x: Any, out: Any, n_threads: int | None = None) -> int:
         """Predict n rows in pieces of bounded work and memory; return a status."""
