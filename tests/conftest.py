@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -208,6 +209,26 @@ def _targets(spec: NetworkSpec, rng: np.random.Generator, n_rows: int, kind: str
     if spec.units[-1] == 1:
         return codes[:, np.newaxis].astype(spec.dtype), True
     return np.eye(n_classes, dtype=spec.dtype)[codes], True
+
+
+def assert_same_bits(results, others, what=""):
+    """Compare two series of arrays or numbers."""
+    for i, (one, other) in enumerate(zip(results, others, strict=True)):
+        one, other = np.asarray(one), np.asarray(other)
+        assert one.tobytes() == other.tobytes(), (
+            f"{what}: result {i} differs at {np.flatnonzero(one != other)[:5]} of {one.size}"
+        )
+
+
+def outcome(function, *args, **kwargs):
+    """Return what a call returns or raises, and its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            result = function(*args, **kwargs)
+        except Exception as error:
+            result = error
+    return result, [(w.category, str(w.message)) for w in caught]
 
 
 @pytest.fixture(scope="session")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import assert_same_bits
 
 from fastmlp import Network
 from fastmlp.activations import ACTIVATIONS
@@ -17,6 +18,8 @@ from fastmlp.layout import aligned_zeros
 from fastmlp.solvers import SOLVERS, SolverState
 
 try:
+    import instruction_sets
+
     from fastmlp.backends import c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
@@ -33,8 +36,7 @@ WIDE, ONE_OUTPUT, ONES, ONE_LAYER, LONE = (7, 33, 16, 3), (20, 17, 1), (3, 1, 1,
 @pytest.fixture(scope="module")
 def isas():
     """Names of the instruction sets with FMA, of which there must be two to compare."""
-    names = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS) if lib.fm_isa_supported(i)]
-    names.remove("scalar")
+    names = [name for name in instruction_sets.SUPPORTED if name in instruction_sets.WITH_FMA]
     if len(names) < 2:
         pytest.skip(f"fewer than two instruction sets with FMA here: {names}")
     return names
@@ -42,10 +44,8 @@ def isas():
 
 @pytest.fixture(autouse=True)
 def _keep_the_choice():
-    get_backend("c")  # which chooses when it is made
-    before = ffi.string(lib.fm_isa_name(lib.fm_isa())).decode()
-    yield
-    c.choose_isa(before)
+    with instruction_sets.kept():
+        yield
 
 
 @pytest.fixture
@@ -55,14 +55,6 @@ def any_isa(_keep_the_choice):
     if isa == "scalar":
         pytest.skip("no instruction set with FMA here")
     return isa
-
-
-def assert_same_bits(results, others, what=""):
-    for i, (one, other) in enumerate(zip(results, others, strict=True)):
-        one, other = np.asarray(one), np.asarray(other)
-        assert one.tobytes() == other.tobytes(), (
-            f"{what}: result {i} differs at {np.flatnonzero(one != other)[:5]} of {one.size}"
-        )
 
 
 def assert_isas_agree(isas, compute, what=""):

@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import outcome
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
@@ -147,16 +148,6 @@ def test_does_what_the_long_way_does(name, options, dtype, long_calls):
         del one["random_state"], other["random_state"]
         assert one == other, i
     assert results[0][1] == results[1][1]
-
-
-def outcome(function, *args, **kwargs):
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            result = function(*args, **kwargs)
-        except Exception as error:
-            result = error
-    return result, [(w.category, str(w.message)) for w in caught]
 
 
 def spoiled(value):

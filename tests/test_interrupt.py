@@ -18,6 +18,8 @@ from fastmlp.solvers import SolverState
 from fastmlp.spec import make_spec
 
 try:
+    from instruction_sets import ISAS, SUPPORTED, chosen
+
     from fastmlp.backends import c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
@@ -25,7 +27,6 @@ except ImportError:
 pytestmark = pytest.mark.c
 
 ffi, lib = c.ffi, c.lib
-ISAS = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
 ALLOWED = 0.1
 """Seconds of this process until an interrupt arrives; others may make it wait longer."""
 ALLOWED_ON_THE_CLOCK = 1.0
@@ -34,14 +35,10 @@ ALLOWED_ON_THE_CLOCK = 1.0
 @pytest.fixture(params=ISAS)
 def isa(request):
     """Each instruction set, in use."""
-    get_backend("c")  # which chooses when it is made
-    before = ffi.string(lib.fm_isa_name(lib.fm_isa())).decode()
-    try:
-        if c.choose_isa(request.param) != request.param:
-            pytest.skip(f"no {request.param} kernels here")
+    if request.param not in SUPPORTED:
+        pytest.skip(f"no {request.param} kernels here")
+    with chosen(request.param):
         yield request.param
-    finally:
-        c.choose_isa(before)
 
 
 @pytest.fixture(autouse=True)

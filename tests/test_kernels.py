@@ -13,7 +13,6 @@ import mmap
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import partial
@@ -32,14 +31,14 @@ from fastmlp.solvers import SOLVERS, SolverState
 from fastmlp.spec import make_spec
 
 try:
+    from instruction_sets import ISAS, WITH_FMA, chosen
+
     from fastmlp.backends import _c_interface, c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
 
 ffi, lib = c.ffi, c.lib
 
-ISAS = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
-FMA_ISAS = [name for name in ISAS if name != "scalar"]
 ELEMENTWISE = [name for name, entry in ACTIVATIONS.items() if entry.jacobian_product is None]
 DIFFERENTIABLE = [name for name in ELEMENTWISE if ACTIVATIONS[name].needs]
 BLOCK = lib.FM_BLOCK
@@ -47,9 +46,9 @@ BLOCK = lib.FM_BLOCK
 
 of_c, of_bits = pytest.mark.c, [pytest.mark.c, pytest.mark.c_fma]
 every_isa = pytest.mark.parametrize(
-    "isa", [pytest.param(name, marks=of_bits if name in FMA_ISAS else of_c) for name in ISAS]
+    "isa", [pytest.param(name, marks=of_bits if name in WITH_FMA else of_c) for name in ISAS]
 )
-every_fma_isa = pytest.mark.parametrize("isa", [pytest.param(name, marks=of_bits) for name in FMA_ISAS])
+every_fma_isa = pytest.mark.parametrize("isa", [pytest.param(name, marks=of_bits) for name in WITH_FMA])
 every_dtype = pytest.mark.parametrize("dtype", [np.dtype("float64"), np.dtype("float32")], ids=str)
 
 
@@ -64,17 +63,6 @@ def kernels_of(isa: str, dtype: np.dtype) -> Isa:
     if table == ffi.NULL:
         pytest.skip(f"no {isa} kernels here: this processor, or the compiler that built the extension, lacks it")
     return Isa(isa, table)
-
-
-@contextmanager
-def chosen(isa: Isa) -> Iterator[None]:
-    """Let the whole core compute with the kernels of `isa`."""
-    before = ffi.string(lib.fm_isa_name(lib.fm_isa())).decode()
-    assert c.choose_isa(isa.name) == isa.name
-    try:
-        yield
-    finally:
-        c.choose_isa(before)
 
 
 # ---- memory that notices what should not happen to it ----
@@ -742,7 +730,7 @@ def update(name: str, draw: Draw) -> Iterator[Problem]:
             params, *moments = (np.frombuffer(ffi.buffer(pointer, n_bytes), draw.dtype) for pointer in pointers)
             spec = make_spec([n, 1], "identity", "identity", "squared_error", draw.dtype)
             state = SolverState(name, dict(hyper), t, moments)
-            with chosen(isa):
+            with chosen(isa.name):
                 c.CTrainer(spec, params, data, Plan(state, 1, alpha)).run(1)
             assert state.t == t + 1
 
@@ -836,7 +824,7 @@ def same_bits(a: Any, b: Any) -> bool:
 @every_dtype
 @every_kernel
 def test_instruction_sets_with_fma_agree_in_bits(dtype, kernel, memory):
-    isas = [kernels_of(isa, dtype) for isa in FMA_ISAS]
+    isas = [kernels_of(isa, dtype) for isa in WITH_FMA]
     for problem in KERNELS[kernel](Draw(kernel, dtype, [isa.table.width for isa in isas])):
         first, *others = (solve(problem, isa, memory, place) for isa, place in zip(isas, PLACES, strict=False))
         for other in others:
@@ -968,7 +956,7 @@ def test_single_columns_are_sixteen_chains_added_by_halves(isa, dtype, memory):
 def test_instruction_sets_with_fma_agree_on_the_sign_of_zero(dtype, memory):
     # Every product underflows to -0, and so do the chains. Where 0 * 0 is added to a lane beyond the last column, it
     # becomes +0: in all instruction sets or in none.
-    isas = [kernels_of(isa, dtype) for isa in FMA_ISAS]
+    isas = [kernels_of(isa, dtype) for isa in WITH_FMA]
     tiny = np.finfo(dtype).tiny
     for k in range(1, 70):
         arguments = 1, k, In(np.full((1, k), -tiny, dtype)), k, In(np.full(k, tiny, dtype)), None, empty(dtype, 1)
@@ -1270,7 +1258,7 @@ def test_the_powers_of_beta_at_all_times(isa):
             data = Data(np.ones((1, 1)), np.ones((1, 1)))
             state = SolverState("adam", dict(hyper), t - 1, [np.zeros(2), np.zeros(2)])
             params, expected, moments = np.zeros(2), np.zeros(2), [np.zeros(2), np.zeros(2)]
-            with chosen(kernels_of(isa, np.dtype("float64"))):
+            with chosen(kernels_of(isa, np.dtype("float64")).name):
                 c.CTrainer(spec, params, data, Plan(state, 1)).run(1)
             entry.update(expected, -np.ones(2), moments, t, **hyper)
             # The power is rounded as often as it is multiplied: at most about eps / (1 - beta) come of that.
@@ -1318,7 +1306,7 @@ def test_denormal_moments_count_as_zero(isa, dtype, name):
     sizes = np.array([0.75, 0.9999, 1, 1.25, 1.5, 1e-3], dtype) * limits.tiny
     for moment in state.moments:
         moment[:n] = np.resize(sizes, n)
-    with chosen(isa):
+    with chosen(isa.name):
         c.CTrainer(spec, Draw("flush", dtype).real(n + 1), Data(x, np.zeros((1, 1), dtype)), Plan(state, 1)).run(1)
     before = np.resize(sizes, n)[others]
     for moment in state.moments:
@@ -1336,7 +1324,7 @@ def test_moments_that_are_not_finite_stay_so_and_disturb_no_others(isa, dtype, n
         params, state = draw.real(n + 1), SolverState.fresh(name, n + 1, dtype)
         for moment in state.moments:
             moment[place] = number
-        with chosen(isa):
+        with chosen(isa.name):
             c.CTrainer(spec, params, Data(draw.real(1, n), draw.real(1, 1)), Plan(state, 1)).run(1)
         for moment in state.moments:
             np.testing.assert_array_equal(np.isfinite(moment), np.arange(n + 1) != place)

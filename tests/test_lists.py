@@ -10,6 +10,8 @@ from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 
 try:
+    from instruction_sets import ISAS, kept
+
     from fastmlp.backends import _c_interface, c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
@@ -121,11 +123,10 @@ def test_every_status_has_a_message():
 
 
 def test_instruction_sets():
-    names = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
-    assert len(set(names)) == len(names)
-    assert names[lib.FM_SCALAR] == "scalar"
+    assert len(set(ISAS)) == len(ISAS)
+    assert ISAS[lib.FM_SCALAR] == "scalar"
     assert lib.fm_isa_supported(lib.FM_SCALAR)
-    for isa in outside(names):
+    for isa in outside(ISAS):
         assert lib.fm_isa_name(isa) == ffi.NULL
         assert not lib.fm_isa_supported(isa)
         assert lib.fm_kernel_table(isa, lib.FM_FLOAT64) == ffi.NULL
@@ -135,13 +136,9 @@ def test_instruction_sets():
 
 
 def test_a_cap_chooses_the_best_supported_set_below_it():
-    names = [ffi.string(lib.fm_isa_name(i)).decode() for i in range(lib.FM_N_ISAS)]
-    before = names[lib.fm_isa()]
-    try:
+    with kept():
         for cap in (*range(lib.FM_N_ISAS), None):
             best = max(i for i in range(lib.FM_N_ISAS) if lib.fm_isa_supported(i) and (cap is None or i <= cap))
-            assert c.choose_isa(None if cap is None else names[cap]) == names[best] == names[lib.fm_isa()]
+            assert c.choose_isa(None if cap is None else ISAS[cap]) == ISAS[best] == ISAS[lib.fm_isa()]
         with pytest.raises(ValueError, match=r"FASTMLP_ISA must be one of .*'scalar'.* got 'mmx'"):
             c.choose_isa("mmx")
-    finally:
-        c.choose_isa(before)

@@ -7,6 +7,7 @@ import warnings
 
 import numpy as np
 import pytest
+from conftest import outcome
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
@@ -163,17 +164,6 @@ FALLS_BACK = {
     "sparse": lambda X: pytest.importorskip("scipy.sparse").csr_matrix(X),
     "frame": lambda X: pytest.importorskip("pandas").DataFrame(X),
 }
-
-
-def outcome(function, X):
-    """What it returns or raises, and its warnings."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            result = function(X)
-        except Exception as error:
-            result = error
-    return result, [(w.category, str(w.message)) for w in caught]
 
 
 @pytest.mark.parametrize("spoil", FALLS_BACK)

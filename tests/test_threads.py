@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import assert_same_bits
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, Network, _threads
@@ -65,11 +66,6 @@ def everything(problem, solver, batch_size, key=0):
         grad,
         *train(problem, solver, batch_size, key=key),
     ]
-
-
-def assert_same_bits(results, others, what=""):
-    for i, (one, other) in enumerate(zip(results, others, strict=True)):
-        assert np.asarray(one).tobytes() == np.asarray(other).tobytes(), f"{what}: result {i} differs"
 
 
 def assert_threads_change_nothing(compute, what=""):
