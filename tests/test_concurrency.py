@@ -213,6 +213,8 @@ def test_one_estimator_many_readers(dtype):
         def read(first, estimator=estimator, X=X, y=y, methods=methods):
             results = []
             for method, n in itertools.islice(zip(itertools.cycle(methods), itertools.cycle((1, 5, 300))), 120):
+                if method == "score":
+                    n = max(n, 2)  # of a single row R^2 is not defined
                 rows = slice(first, first + n)
                 arguments = (X[rows], y[rows]) if method == "score" else (X[rows],)
                 if n == 5:
