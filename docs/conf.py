@@ -20,6 +20,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
 ]
 root_doc = "index"
+default_role = "py:obj"  # names in single backticks are links where there is something to lead to
 exclude_patterns = ["auto_examples/**/*.ipynb", "auto_examples/**/*.py"]
 
 html_theme = "pydata_sphinx_theme"

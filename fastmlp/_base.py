@@ -275,8 +275,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
         Notes
         -----
-        It stays bound to the weight arrays that the model has now, keeps them alive and sees edits in place; after the
-        next fit make a new one. It may be called from several threads at once. It cannot be pickled.
+        It stays bound to the weight arrays that the model has now, keeps them alive, and follows edits in place,
+        `partial_fit` and fits with `warm_start`; after another fit make a new one. It may be called from several
+        threads at once. It cannot be pickled.
 
         Examples
         --------

@@ -105,6 +105,9 @@ def california_housing(folder: Path) -> Problem:
     with gzip.open(folder / "california_housing.csv.gz", "rt", newline="") as file:
         rows = list(csv.DictReader(file))
     text = {name: [row[name] for row in rows] for name in rows[0]}
+    for name in ("ocean_proximity", "median_house_value"):
+        if name not in text:
+            raise ValueError(f"california_housing.csv.gz must have a column {name!r}, got {', '.join(text)}.")
     oceans = np.array(text.pop("ocean_proximity"))
     columns = {name: np.array([float(cell) if cell else np.nan for cell in cells]) for name, cells in text.items()}
     y = columns.pop("median_house_value")

@@ -248,10 +248,10 @@ def loss(
     >>> import math
     >>> import fastmlp
     >>> @fastmlp.loss(derivative=lambda a, y: math.tanh(a - y))
-    ... def log_cosh(a, y):
+    ... def my_log_cosh(a, y):
     ...     return math.log(math.cosh(a - y))
-    >>> fastmlp.Network([2, 3, 1], loss=log_cosh, random_state=0).spec.loss
-    'log_cosh'
+    >>> fastmlp.Network([2, 3, 1], loss=my_log_cosh, random_state=0).spec.loss
+    'my_log_cosh'
     """
     if function is None:
         return lambda decorated: loss(

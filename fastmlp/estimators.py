@@ -41,7 +41,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Units of each hidden layer. ``()`` means none: logistic regression.
     activation : str or Activation, default="relu"
         Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
-        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters; or what
+        `fastmlp.activations.ACTIVATIONS` that hidden layers can learn with, with its default parameters; or what
         `fastmlp.activation` returned.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
@@ -116,11 +116,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     loss_curve_ : list of float
         Loss of each epoch ("sgd" and "adam").
     best_loss_ : float or None
-        Smallest loss of an epoch; None with `early_stopping`.
+        Smallest loss of an epoch; None with `early_stopping` ("sgd" and "adam").
     validation_scores_ : list of float or None
-        Accuracy on the held-out rows after each epoch of `early_stopping`.
+        Accuracy on the held-out rows after each epoch of `early_stopping` ("sgd" and "adam").
     best_validation_score_ : float or None
-        The best of them.
+        The best of them ("sgd" and "adam").
     n_iter_ : int
         Epochs or iterations of the last call.
     t_ : int
@@ -504,7 +504,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Units of each hidden layer. ``()`` means none: linear regression.
     activation : str or Activation, default="relu"
         Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
-        `fastmlp.activations.ACTIVATIONS` that hidden layers may use, with its default parameters; or what
+        `fastmlp.activations.ACTIVATIONS` that hidden layers can learn with, with its default parameters; or what
         `fastmlp.activation` returned.
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
@@ -573,11 +573,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     loss_curve_ : list of float
         Loss of each epoch ("sgd" and "adam").
     best_loss_ : float or None
-        Smallest loss of an epoch; None with `early_stopping`.
+        Smallest loss of an epoch; None with `early_stopping` ("sgd" and "adam").
     validation_scores_ : list of float or None
-        Coefficient of determination on the held-out rows after each epoch of `early_stopping`.
+        Coefficient of determination on the held-out rows after each epoch of `early_stopping` ("sgd" and "adam").
     best_validation_score_ : float or None
-        The best of them.
+        The best of them ("sgd" and "adam").
     n_iter_ : int
         Epochs or iterations of the last call.
     t_ : int

@@ -154,7 +154,7 @@ _ENTRIES = (
     Loss("squared_error", _squared_error, _squared_error_derivative, _REAL, _REAL, canonical=("identity",)),
     Loss(
         "log_loss",
-        _binary_log_loss,  # -sum_j y_j log(p_j) + (1 - y_j) log(1 - p_j)
+        _binary_log_loss,  # -sum_j [y_j log(p_j) + (1 - y_j) log(1 - p_j)]
         _binary_log_loss_derivative,
         domain=Interval(0, 1, closed="neither"),
         targets=Interval(0, 1),

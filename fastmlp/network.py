@@ -407,8 +407,8 @@ class Network:
 
         Notes
         -----
-        It stays bound to the weight arrays that the model has now, keeps them alive and sees edits in place; after the
-        next fit make a new one. It may be called from several threads at once. It cannot be pickled.
+        It stays bound to the network's weights, keeps them alive, and follows edits in place and `fit`. It may be
+        called from several threads at once. It cannot be pickled.
 
         Examples
         --------

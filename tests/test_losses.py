@@ -124,7 +124,6 @@ def test_pairs(loss, output, allowed):
 
 def test_every_canonical_pair_is_allowed():
     for name, loss in LOSSES.items():
-        assert loss.canonical
         for output in loss.canonical:
             check_pair(name, output)
 

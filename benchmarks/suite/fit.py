@@ -9,7 +9,11 @@ from fastmlp.solvers import SOLVERS
 from .common import DTYPES, TRAINING_ROWS, digits
 
 HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs is not None and not entry.outputs_only]
-PAIRS = [f"{loss}-{output}" for loss, entry in LOSSES.items() for output in entry.canonical]
+PAIRS = [
+    f"{loss}-{output}"
+    for loss, entry in LOSSES.items()
+    for output in entry.canonical or [name for name, a in ACTIVATIONS.items() if entry.domain.includes(a.range)][:1]
+]
 
 
 class _Fit:
