@@ -260,8 +260,17 @@ def test_a_warm_start_does_not_ignore_other_layers(sizes, solver, iris):
 @pytest.mark.parametrize("model", [MLPClassifier, MLPRegressor])
 def test_early_stopping_needs_a_weight_to_score_with(model, iris):
     X, y = iris
-    with pytest.raises(ValueError, match="Sample weights must contain at least one non-zero number"):
-        model(early_stopping=True, random_state=0).fit(X, y, sample_weight=np.zeros(len(y)))
+    weight = np.zeros(len(y))
+    weight[::3] = 1.0
+    raised = []
+    for seed in range(8):  # one or another holds out three rows without weight
+        options = {"validation_fraction": 0.02, "batch_size": 150, "max_iter": 1, "random_state": seed}
+        try:
+            model(early_stopping=True, **options).fit(X, y, sample_weight=weight)
+        except ValueError as error:
+            raised.append(str(error))
+    assert 0 < len(raised) < 8
+    assert set(raised) == {"Sample weights must contain at least one non-zero number."}
 
 
 def test_a_failed_first_partial_fit_leaves_nothing(iris):
