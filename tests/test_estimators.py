@@ -228,7 +228,7 @@ def test_partial_fit_that_ends_in_infinity_raises_as_scikit_learn_does(library):
     [
         ((5.7,), "5.7 of type float"),
         (True, "True of type bool"),
-        ((3, np.float64(2)), r"np.float64\(2.0\)"),
+        ((3, np.float64(2)), "2.0.* of type float64"),
         ([[5]], "list"),
     ],
 )

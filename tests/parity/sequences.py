@@ -877,7 +877,7 @@ def linear_model(t: Trace, kind: str, solver: str) -> None:
     t.look("at the end", est, d.X_test, d.y_test)
 
 
-@sequence(*_options(solver=("sgd", "adam"), kind=("binary", "strings")))
+@sequence(*_options(solver=("sgd", "adam"), kind=("binary", "multiclass")))
 def one_class(t: Trace, solver: str, kind: str) -> None:
     """A single class: it is predicted whatever the output, also where early stopping keeps the score."""
     d = sample(kind)
