@@ -312,7 +312,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     def _hidden_layer_sizes(self) -> list[int]:
         sizes = self.hidden_layer_sizes
         sizes = list(sizes) if hasattr(sizes, "__iter__") else [sizes]
-        if np.any(np.array(sizes) <= 0):
+        plain = all(type(size) is int and size > 0 for size in sizes)  # an array takes a hundredth of a short fit
+        if not plain and np.any(np.array(sizes) <= 0):
             raise ValueError(f"hidden_layer_sizes must be > 0, got {sizes}.")
         return sizes
 
