@@ -1,6 +1,6 @@
 /* The C interface of fastmlp. Plain structs, pointers and status codes; no allocation, no printing, no global state but
- * the kernel choice made once by fm_init, and the pool of threads. Every array is contiguous unless a line says otherwise, of the network's real
- * type where it is `void`. */
+ * the kernel choice made once by fm_init, and the pool of threads. Every array is contiguous unless a line says
+ * otherwise, of the network's real type where it is `void`. */
 #ifndef FASTMLP_H
 #define FASTMLP_H
 

@@ -70,7 +70,7 @@ static void K(load_targets)(const fm_outputs *o, int64_t first, int rows, REAL *
             K(load_tile)(rows, n, y, n, index, tile);
         return;
     }
-    /* A code is a whole number, up to 2^24, which is the most outputs there may be, exact in REAL. */
+    /* A code is exact in REAL: of more than 2^24 outputs the weights alone would fill a memory. */
     REAL code[FM_LANES];
     for (int r = 0; r < FM_LANES; r++)
         code[r] = r < rows ? (REAL)o->codes[index ? index[r] : offset + r] : -1;

@@ -29,7 +29,7 @@ from fastmlp._sklearn import (
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import requested
-from fastmlp._validation import check_csr, seeded_random_state
+from fastmlp._validation import check_count, check_csr, check_range, seeded_random_state
 from fastmlp._weights import Weights, adopt
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import BACKENDS, Data, get_backend
@@ -50,22 +50,6 @@ def _make_spec(
 ) -> NetworkSpec:
     hidden = (activation.name, activation.resolve())
     return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
-
-
-def _unit_count(size: Any) -> int:
-    """Return the width of a hidden layer; TypeError where it is no integer and would have to be cut off."""
-    if isinstance(size, (bool, np.bool_)) or not isinstance(size, Integral):
-        raise TypeError(f"hidden_layer_sizes must hold integers, got {size!r} of type {type(size).__name__}.")
-    return int(size)
-
-
-def _check_range(name: str, array: Any, dtype: np.dtype) -> None:
-    """Raise ValueError where a number is too large for the dtype of the arithmetic."""
-    numbers = array.data if hasattr(array, "tocsr") else array
-    if numbers.dtype != np.float64 or dtype == np.float64 or numbers.size == 0:
-        return
-    if max(float(numbers.max()), -float(numbers.min())) > float(np.finfo(dtype).max):
-        raise ValueError(f"{name} must be finite, got infinity or a value too large for {dtype}.")
 
 
 class _Callbacks:
@@ -192,8 +176,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return an estimator that shares everything with this one, as any shallow copy does: also the vector."""
         twin = type(self).__new__(type(self))
         vars(twin).update(vars(self))
-        vars(twin).pop("_short", None)
-        if "_weights" in vars(twin):
+        if "_short" in vars(self):
             twin._short = ShortPath()
         return twin
 
@@ -221,7 +204,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         backend = get_backend(self.backend)
         if "_short" in vars(self):
             self._short.bind(self, spec, weights, backend)
-        _check_range("X", X, dtype)
+        check_range("X", X, dtype)
         if hasattr(X, "tocsr"):
             return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
         if X.shape[1] != spec.units[0]:
@@ -382,7 +365,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self._random_state = seeded_random_state(seed) if isinstance(seed, Integral) else check_random_state(seed)
         loss = name_of(LOSSES, "loss", self.loss)
         if first_pass:
-            layout = Layout([X.shape[1], *map(_unit_count, hidden_layer_sizes), n_outputs])
+            widths = [check_count("each of hidden_layer_sizes", size) for size in hidden_layer_sizes]
+            layout = Layout([X.shape[1], *widths, n_outputs])
             self._initialize(layout, self._working_dtype(X.dtype), loss)
         else:
             self._check_kept_layers(hidden_layer_sizes)
@@ -463,8 +447,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
-        _check_range("X", X, dtype)
-        _check_range("y", targets, dtype)
+        check_range("X", X, dtype)
+        check_range("y", targets, dtype)
         X = check_csr(X, dtype, finite=False) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
         hard = targets.ndim == 1 or targets.dtype == bool
         if targets.ndim == 2:

@@ -98,7 +98,7 @@ def threads(n_threads: int | None = None) -> Threads:
     if n == -1:
         return Threads(get_limit(), True)
     if n < 1:
-        raise ValueError(f"n_threads must be None, -1 or at least 1, got {n}.")
+        check_n_threads(n)
     # A limit below what the environment allows was set on purpose, and holds for everybody.
     if get_limit() < available():
         n = min(n, get_limit())

@@ -111,6 +111,15 @@ def check_finite(name: str, array: np.ndarray) -> None:
         raise ValueError(f"{name} must be finite, got {got}.")
 
 
+def check_range(name: str, array: Any, dtype: np.dtype) -> None:
+    """Raise ValueError when a float64 number, dense or sparse, is too large for `dtype`."""
+    numbers = array.data if hasattr(array, "tocsr") else array
+    if numbers.dtype != np.float64 or dtype == np.float64 or numbers.size == 0:
+        return
+    if max(float(numbers.max()), -float(numbers.min())) > float(np.finfo(dtype).max):
+        raise ValueError(f"{name} must be finite, got infinity or a value too large for {dtype}.")
+
+
 def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """Return `array` as finite numbers of the shape and dtype given; TypeError or ValueError otherwise."""
     array = as_numbers(name, array)

@@ -233,7 +233,7 @@ def test_partial_fit_that_ends_in_infinity_raises_as_scikit_learn_does(library):
     ],
 )
 def test_hidden_layer_sizes_are_not_cut_off(sizes, got, iris):
-    with pytest.raises(TypeError, match=f"hidden_layer_sizes must hold integers, got .*{got}"):
+    with pytest.raises(TypeError, match=f"each of hidden_layer_sizes must be an integer, got .*{got}"):
         MLPClassifier(sizes, max_iter=1).fit(*iris)
 
 

@@ -34,7 +34,7 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Return int64 indptr, int32 indices and the data of a CSR matrix.
 
     The first two are copies, for they are addresses to the kernels: whoever edits the matrix meanwhile, in a callback
-    or in another thread, changes numbers but no addresses.
+    or in another thread, changes numbers but no addresses. So it is they that are looked at here.
     """
     indptr, indices, data = np.array(X.indptr, np.int64), np.array(X.indices, np.int32), np.ascontiguousarray(X.data)
     most = min(len(indices), len(data))

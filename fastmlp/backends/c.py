@@ -303,7 +303,7 @@ class CTrainer:
         run.hyper = hyper = ffi.new("double[]", [float(value) for value in self.plan.solver.hyper.values()])  # noqa: F841
         run.data_losses = data = output_pointer("double *", losses.data, losses.data.dtype)  # noqa: F841 (kept alive)
         run.l2_losses = l2 = output_pointer("double *", losses.l2, losses.l2.dtype)  # noqa: F841 (kept alive)
-        run.epoch = 0
+        run.epoch = 0  # for an interrupt on the first line of what follows
         try:
             self._run_epochs(n_epochs)
         finally:

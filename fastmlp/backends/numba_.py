@@ -327,7 +327,8 @@ class NumbaTrainer:
         for name in ("epoch", "row", "batch_row"):
             run[name] = 0
         try:
-            for run["n_epochs"] in [n_epochs] if self._order is None else range(1, n_epochs + 1):
+            for end in [n_epochs] if self._order is None else range(1, n_epochs + 1):
+                run["n_epochs"] = end
                 if self._order is not None:
                     self.plan.random_state.shuffle(self._order)
                 status = core.PAUSED
