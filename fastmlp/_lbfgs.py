@@ -8,7 +8,7 @@ import numpy as np
 
 from fastmlp._sklearn import _check_optimize_result, lbfgs_print_options
 from fastmlp._weights import Weights
-from fastmlp.backends import Backend, Data
+from fastmlp.backends import Backend, Data, Evaluator
 from fastmlp.spec import NetworkSpec
 
 if TYPE_CHECKING:
@@ -16,16 +16,15 @@ if TYPE_CHECKING:
 
 
 def packed_loss_grad(
-    backend: Backend, spec: NetworkSpec, packed: np.ndarray, data: Data, alpha: float, loss_scale: float
+    evaluator: Evaluator, spec: NetworkSpec, packed: np.ndarray, alpha: float, loss_scale: float
 ) -> tuple[float, np.ndarray]:
     """Return the loss that scikit-learn reports, and its gradient's vector, at a parameter vector.
 
     Parameters
     ----------
-    backend : Backend
+    evaluator : Evaluator
     spec : NetworkSpec
     packed : ndarray of shape (n_parameters,)
-    data : Data
     alpha : float
     loss_scale : float
         Factor of the data term in the loss.
@@ -37,7 +36,7 @@ def packed_loss_grad(
     """
     packed = np.ascontiguousarray(packed, dtype=spec.dtype)
     grad = np.empty_like(packed)
-    parts = backend.loss_grad(spec, packed, data, alpha, grad)
+    parts = evaluator(packed, alpha, grad)
     return np.float64((parts.data * loss_scale + parts.l2) / parts.weight), grad
 
 
@@ -59,8 +58,10 @@ def fit_lbfgs(
     """
     from scipy.optimize import minimize
 
+    evaluator = backend.evaluator(spec, data)
+
     def loss_grad(packed: np.ndarray) -> tuple[float, np.ndarray]:
-        loss, grad = packed_loss_grad(backend, spec, packed, data, float(estimator.alpha), loss_scale)
+        loss, grad = packed_loss_grad(evaluator, spec, packed, float(estimator.alpha), loss_scale)
         return loss, grad.astype(np.float64, copy=False)
 
     def found(packed: np.ndarray) -> Weights:

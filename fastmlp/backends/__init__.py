@@ -126,6 +126,14 @@ class Trainer(Protocol):
         ...
 
 
+class Evaluator(Protocol):
+    """The loss over one `Data` at one parameter vector after another."""
+
+    def __call__(self, params: np.ndarray, alpha: float, grad: np.ndarray) -> LossParts:
+        """Return the loss over all rows and write its gradient, as `Backend.loss_grad` does."""
+        ...
+
+
 class Backend(Protocol):
     """Forward pass, loss and gradient, and epochs, for any `NetworkSpec`."""
 
@@ -154,6 +162,10 @@ class Backend(Protocol):
 
         `grad` is a flat vector with the layout of `params`.
         """
+        ...
+
+    def evaluator(self, spec: NetworkSpec, data: Data) -> Evaluator:
+        """Return `loss_grad` over `data`, with what does not depend on the parameters done once."""
         ...
 
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> Trainer:

@@ -96,7 +96,7 @@ class CBackend:
 
     def loss(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float) -> LossParts:
         """Return the loss over all rows."""
-        return _loss_pass(spec, params, data, alpha, None)
+        return CEvaluator(spec, data)(params, alpha, None)
 
     def loss_grad(self, spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray) -> LossParts:
         """Return the loss over all rows and write the gradient of the mean loss, L2 term included, into `grad`.
@@ -108,7 +108,11 @@ class CBackend:
         ValueError
             When there is no gradient through one of the activations.
         """
-        return _loss_pass(spec, params, data, alpha, grad)
+        return CEvaluator(spec, data)(params, alpha, grad)
+
+    def evaluator(self, spec: NetworkSpec, data: Data) -> CEvaluator:
+        """Return a `CEvaluator` over `data`."""
+        return CEvaluator(spec, data)
 
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> CTrainer:
         """Return a `CTrainer` that updates `params` in place."""
@@ -230,21 +234,44 @@ class Binding:
         return lib.FM_OK
 
 
-def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, grad: np.ndarray | None) -> LossParts:
-    network, rows, targets = network_struct(spec), rows_struct(spec, data.X), targets_struct(spec, data)
-    weights = parameters_pointer(spec, params)
-    run = ffi.new("fm_pass *")
-    run.alpha = alpha
-    if grad is not None:
-        run.grad = kept = parameters_pointer(spec, grad, written=True)  # noqa: F841 (keeps the buffer)
-    n = data.X.shape[0]
-    run.n_threads = threads_worth(lib.fm_gradient_threads, network, rows, n)
-    workspace = workspace_buffer(lib.fm_gradient_workspace(network.struct, n, run.n_threads))
-    status = lib.FM_PAUSED
-    while status == lib.FM_PAUSED:
-        status = lib.fm_loss_grad(network.struct, weights, rows.struct, targets.struct, run, *workspace)
-    check_status(status, spec)
-    return LossParts(run.loss_sum, run.l2, run.weight_sum)
+class CEvaluator:
+    """The loss over one `Data` and its gradient, at one parameter vector after another, with one workspace.
+
+    Parameters
+    ----------
+    spec : NetworkSpec
+    data : Data
+    """
+
+    def __init__(self, spec: NetworkSpec, data: Data) -> None:
+        n = data.X.shape[0]
+        self._spec, self._network = spec, network_struct(spec)
+        self._rows, self._targets = rows_struct(spec, data.X), targets_struct(spec, data)
+        self._n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, n)
+        self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, n, self._n_threads))
+
+    def __call__(self, params: np.ndarray, alpha: float, grad: np.ndarray | None) -> LossParts:
+        """Return the loss over all rows and, unless `grad` is None, write the gradient there.
+
+        Raises
+        ------
+        ZeroDivisionError
+            When the sample weights sum to zero.
+        ValueError
+            When there is no gradient through one of the activations.
+        """
+        weights = parameters_pointer(self._spec, params)
+        run = ffi.new("fm_pass *")
+        run.alpha, run.n_threads = alpha, self._n_threads
+        if grad is not None:
+            run.grad = kept = parameters_pointer(self._spec, grad, written=True)  # noqa: F841 (keeps the buffer)
+        status = lib.FM_PAUSED
+        while status == lib.FM_PAUSED:
+            status = lib.fm_loss_grad(
+                self._network.struct, weights, self._rows.struct, self._targets.struct, run, *self._workspace
+            )
+        check_status(status, self._spec)
+        return LossParts(run.loss_sum, run.l2, run.weight_sum)
 
 
 class CTrainer:

@@ -16,7 +16,7 @@ import numpy as np
 from fastmlp import philox
 from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
-from fastmlp.backends import Data, EpochLosses, LossParts, Plan
+from fastmlp.backends import Data, EpochLosses, Evaluator, LossParts, Plan
 from fastmlp.backends import _numba_core as core
 from fastmlp.backends._checks import check_columns, check_targets, checked, checked_order, checked_vector, csr_arrays
 from fastmlp.backends._numba_formulas import activation_kernel, loss_kernel, update_kernel
@@ -92,6 +92,10 @@ class NumbaBackend:
             When there is no gradient through one of the activations.
         """
         return _loss_pass(spec, params, data, alpha, grad)
+
+    def evaluator(self, spec: NetworkSpec, data: Data) -> Evaluator:
+        """Return `loss_grad` over `data`."""
+        return lambda params, alpha, grad: self.loss_grad(spec, params, data, alpha, grad)
 
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> NumbaTrainer:
         """Return a `NumbaTrainer` that updates `params` in place."""

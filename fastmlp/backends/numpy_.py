@@ -29,7 +29,7 @@ import numpy as np
 from fastmlp import philox
 from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS, get_activation
-from fastmlp.backends import Data, EpochLosses, LossParts, Plan
+from fastmlp.backends import Data, EpochLosses, Evaluator, LossParts, Plan
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 from fastmlp.spec import NetworkSpec
@@ -127,6 +127,10 @@ class NumpyBackend:
                 below = z[layer - 1], a[layer - 1], parameters, drawn[layer - 1]
                 delta = ACTIVATIONS[name].backward(delta @ W[layer].T, *below)
         return parts
+
+    def evaluator(self, spec: NetworkSpec, data: Data) -> Evaluator:
+        """Return `loss_grad` over `data`."""
+        return lambda params, alpha, grad: self.loss_grad(spec, params, data, alpha, grad)
 
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> NumpyTrainer:
         """Return a `NumpyTrainer` that updates `params` in place."""
