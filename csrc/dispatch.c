@@ -4,9 +4,14 @@
 
 #include "fastmlp.h"
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <cpuid.h>
+#endif
+
 static const char *const names[FM_N_ISAS] = {"scalar", "avx2", "avx512"};
 
 static int chosen = FM_SCALAR;
+int fm_halves_are_faster;
 
 static int processor_has(int isa)
 {
@@ -19,6 +24,19 @@ static int processor_has(int isa)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 #endif
     return isa == FM_SCALAR;
+}
+
+/* AMD's family 25 is Zen 3, which has no AVX-512, and Zen 4. */
+static int is_zen_4(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    unsigned version, largest, b, c, d;
+    if (!__get_cpuid(0, &largest, &b, &c, &d) || c != signature_AMD_ecx || !__get_cpuid(1, &version, &b, &c, &d))
+        return 0;
+    return (version >> 8 & 15) + (version >> 20 & 255) == 25;
+#else
+    return 0;
+#endif
 }
 
 static const fm_kernels *table(int isa, int dtype)
@@ -46,6 +64,7 @@ int fm_init(const char *cap)
     while (!fm_isa_supported(isa))
         isa--;
     chosen = isa;
+    fm_halves_are_faster = is_zen_4();
     return isa;
 }
 
@@ -54,5 +73,7 @@ int fm_isa(void) { return chosen; }
 const char *fm_isa_name(int isa) { return isa >= 0 && isa < FM_N_ISAS ? names[isa] : NULL; }
 
 const fm_kernels *fm_kernel_table(int isa, int dtype) { return fm_isa_supported(isa) ? table(isa, dtype) : NULL; }
+
+int fm_chains(void) { return chosen == FM_AVX512 && fm_halves_are_faster ? 4 : 8; }
 
 const fm_kernels *fm_kernels_chosen(int dtype) { return table(chosen, dtype); }

@@ -76,6 +76,7 @@ typedef void (*fm_update)(int64_t n, int64_t n_coefs, void *w, const void *g, vo
 
 typedef struct fm_kernels {
     int width; /* reals in a vector */
+    int row_panel; /* vectors of columns that skipping_product works on at a time */
     int panel; /* vectors of columns that a product of several rows works on at a time */
 
     /* c (m, n) = bias (n), or zero where bias is NULL, + a (m, k) b (k, n); each element one chain of fma over k
@@ -93,6 +94,13 @@ typedef struct fm_kernels {
                   void *sum, int accumulate);
     /* g (n) = or += the column sums of d (rows, n), in row order from zero. */
     void (*column_sum)(int64_t rows, int64_t n, const void *d, int64_t ldd, void *g, int accumulate);
+
+    /* What product computes, with the steps left out at which a is 0: the same numbers, but for the sign of zeros, where b
+     * is finite. Returns whether it is: else c is of no use. k: at least 1. transposed: b is (n, k). partial: where sums lie meanwhile,
+     * rows ldc apart; it may be c, unless that is v. Of b, whole cache lines may be read. */
+    int (*skipping_product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+                            int transposed, const void *bias, void *partial, void *c, int64_t ldc, int ending,
+                            const void *v);
 
     /* The same with a sparse a: rows index[0 .. m-1] (or 0 .. m-1) of a CSR matrix with sorted, unique columns. */
     void (*csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
@@ -119,6 +127,7 @@ typedef struct fm_kernels {
     void (*add)(int64_t n, const void *x, void *y);                                            /* y += x */
     double (*sum_squares)(int64_t n, const void *w); /* in double; lane i mod 16, added by halves */
     int (*finite)(int64_t n, const void *x);         /* whether all of x is finite */
+    int64_t (*count_nonzero)(int64_t n, const void *x);
     void (*scale_gradient)(int64_t n, double alpha, double scale, const void *w, void *g); /* g = (g + alpha w) scale */
 
     const fm_activation_kernel *activations; /* in the order of the list in activations.h */

@@ -48,6 +48,7 @@ enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
 
 #include "tiles_tmpl.h"
 #include "products_tmpl.h"
+#include "zeros_tmpl.h"
 #include "sparse_tmpl.h"
 #include "loss_tmpl.h"
 #include "elementwise_tmpl.h"
@@ -56,9 +57,11 @@ enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
 static const fm_kernels K(table) = {
     .width = V(width),
     .panel = FM_TILE_VECTORS,
+    .row_panel = FM_ROW_VECTORS,
     .product = K(product),
     .dot = K(dot),
     .outer = K(outer),
+    .skipping_product = K(skipping_product),
     .column_sum = K(column_sum),
     .csr_product = K(csr_product),
     .csr_dot = K(csr_dot),
@@ -70,6 +73,7 @@ static const fm_kernels K(table) = {
     .add = K(add),
     .sum_squares = K(sum_squares),
     .finite = K(finite),
+    .count_nonzero = K(count_nonzero),
     .scale_gradient = K(scale_gradient),
     .activations = K(activations),
     .softmax = K(softmax),
@@ -89,6 +93,7 @@ static const fm_kernels K(table) = {
 #undef FM_DTYPE
 #undef V
 #undef K
+#undef FM_ROW_VECTORS
 #undef FM_EPSILON
 #undef FM_SMALLEST_NORMAL
 #undef FM_EXPONENT_BITS

@@ -201,6 +201,21 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
     }
 }
 
+/* Inputs of the layers, transposed, where a gradient may leave out their zeros, or those of the deltas that belong to them.
+ * A line more than needed, lest rows lie in few places of the nearest cache. */
+static void take_turned(fm_context *c, int64_t rows, char *base, int64_t *used)
+{
+    const int64_t line = CACHE_LINE / c->real, *units = c->net->units;
+    c->turned_ld = round_up(rows, line) + line;
+    for (int64_t l = 0; l < c->n_layers; l++) {
+        if (!fm_may_skip(units[l], units[l + 1], rows) && !(l > 0 && fm_may_skip(units[l], units[l - 1], rows)))
+            continue;
+        char *turned = fm_take(base, used, units[l] * c->turned_ld * c->real);
+        if (base)
+            c->layers[l].turned = turned;
+    }
+}
+
 /* Rows of the largest matrix of transposed coefs that deltas are multiplied with. */
 static int64_t deepest(const fm_context *c)
 {
@@ -219,6 +234,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->layers = (fm_layer *)fm_take(base, &used, c->n_layers * (int64_t)sizeof(fm_layer));
     lay_out_layers(c, c->layers);
     c->narrow = is_narrow(c);
+    c->shared = slices > 1;
     const int64_t line = CACHE_LINE / c->real, n_outputs = net->units[net->n_layers];
     for (int64_t l = 0; l < c->n_layers; l++)
         if (row_room(c, l) > widest)
@@ -233,8 +249,9 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->gathered = fm_take(base, &used, rows * c->gathered_ld * c->real);
     if (purpose == FM_FOR_CONVERTING_FORWARD)
         return used;
-    c->sparse_grad = fm_take(base, &used, net->units[0] * net->units[1] * c->real);
     take_layers(c, rows, slices, base, &used);
+    take_turned(c, rows, base, &used);
+    c->scratch_grad = fm_take(base, &used, c->n_coefs * c->real);
     /* The last, so that tools that watch the ends of a workspace see it when the last slice writes too much. */
     c->panel_bytes = round_up(c->kernels->panel * c->kernels->width * deepest(c) * c->real, CACHE_LINE);
     c->panel = fm_take(base, &used, slices * c->panel_bytes);

@@ -14,6 +14,16 @@ static inline int64_t fm_real_bytes(int dtype)
     return dtype == FM_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double);
 }
 
+/* Multiplications of a product from which on it is worth looking for zeros. */
+enum { FM_LEAST_WORK = 65536 };
+
+/* Whether it is for a product of m rows, for which the other matrix is brought near, n columns and k steps. */
+static inline int fm_may_skip(int64_t m, int64_t n, int64_t k)
+{
+    enum { LEAST_ROWS = 32, LEAST_STEPS = 16 };
+    return m >= LEAST_ROWS && k >= LEAST_STEPS && n > 1 && m * n * k >= FM_LEAST_WORK;
+}
+
 /* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned, with
  * perhaps a line between them; or 1 for a single unit; or fan_out for an activation of the caller's own, which then gets
  * many rows in one call and sees nothing else. z and a coincide unless the derivative needs the pre-activation. The delta
@@ -26,6 +36,7 @@ typedef struct fm_layer {
     const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */
+    char *turned; /* (fan_in, turned_ld): the input of a block, transposed; NULL where there is no use for it */
     /* For the deltas of the layer below, coefs^T is made panel by panel: `wider_panels` of panel + width columns, then
      * others of `panel`. */
     int64_t panel, wider_panels;
@@ -37,6 +48,7 @@ typedef struct fm_context {
     const fm_network *net;
     int64_t real; /* bytes of a real */
     int64_t rows, n_layers, n_coefs, n_params;
+    int shared; /* slices of a block are worked on at once */
     int narrow; /* the units of each layer fit a vector, and no activation draws or is the caller's own */
     fm_layer *layers;
     char *gathered; /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
@@ -44,7 +56,8 @@ typedef struct fm_context {
     char *delta[2]; /* (rows, widest ld), where a block is not shared: the layers take turns */
     char *panel; /* of transposed coefs, for each slice */
     int64_t panel_bytes;
-    char *sparse_grad; /* gradient of the first layer's coefs in one block of CSR rows */
+    int64_t turned_ld;
+    char *scratch_grad; /* of the coefs, in one block of rows */
     char *loss_scratch; /* for each slice */
     int64_t loss_scratch_bytes;
 } fm_context;

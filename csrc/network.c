@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "activations.h"
+#include "zeros.h"
 
 /* The rows of a block, or slice of one, in a matrix that has a whole block's. */
 static char *at(const fm_context *c, const fm_block *b, char *matrix, int64_t ld)
@@ -95,6 +96,9 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const int sparse = l == 0 && b->x->indptr, softmax = layer->activation == FM_ACTIVATION_softmax;
     const int64_t ahead = l == 0 ? ahead_of(c, b) : 0;
     const int ending = z == a && !sparse && n > 1 ? layer->value_ending : FM_END_PLAIN;
+    const int skipped = !sparse && fm_may_skip(m, n, layer->fan_in) &&
+                        fm_is_sparse(c, m, layer->fan_in, n, FM_STEP_COST, in, ld_in) &&
+                        k->skipping_product(m, n, layer->fan_in, in, ld_in, w, n, 0, bias, z, z, ld, ending, NULL);
     const int64_t strip = sparse || softmax || ending != FM_END_PLAIN ? m : strip_rows(c, m, ld);
     for (int64_t i = 0; i < m; i += strip) {
         const int64_t rows = m - i < strip ? m - i : strip, place = i * ld * c->real;
@@ -106,7 +110,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
             k->csr_product(rows, n, sparse_rows(b), b->x->indices, b->x->data, b->index, w, bias, z, ld);
         else if (n == 1)
             k->dot(rows, layer->fan_in, from, ld_in, w, bias, z + place);
-        else
+        else if (!skipped)
             k->product(rows, n, layer->fan_in, from, ld_in, w, n, bias, z + place, ld, ahead, ending, NULL);
         if (!softmax && ending == FM_END_PLAIN)
             layer->kernel->value(rows * ld, z + place, a + place, layer->activation_params,
@@ -133,6 +137,38 @@ void fm_block_outputs(const fm_context *c, const char *params, const fm_block *b
     }
 }
 
+/* Rows from .. to - 1 of dW = a^T delta over the block, where a or delta has many zeros; returns whether that is done. */
+static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to,
+                             const char *in, int64_t ld_in, char *grad, int first)
+{
+    const fm_kernels *k = c->kernels;
+    const fm_layer *layer = &c->layers[l];
+    const int64_t m = to - from, n = layer->fan_out, place = layer->coefs + from * n * c->real;
+    char *scratch = c->scratch_grad + place, *dw = grad + place;
+    if (fm_may_skip(m, n, b->rows) && fm_is_sparse(c, b->rows, m, n, FM_STEP_COST, in, ld_in)) {
+        char *turned = layer->turned + from * c->turned_ld * c->real, *sum = first ? dw : scratch;
+        k->transpose(b->rows, m, in, ld_in, turned, c->turned_ld);
+        if (!k->skipping_product(m, n, b->rows, turned, c->turned_ld, layer->delta, layer->ld, 0, NULL, sum, sum, n,
+                                 FM_END_PLAIN, NULL))
+            return 0;
+        if (!first)
+            k->add(m * n, sum, dw);
+        return 1;
+    }
+    /* dW^T = delta^T a. What is turned for the layer above is not needed any more, unless by another thread. */
+    if (first && !c->shared && l < c->n_layers - 1 && fm_may_skip(n, m, b->rows) &&
+        fm_is_sparse(c, b->rows, n, m, FM_TURNED_STEP_COST, layer->delta, layer->ld)) {
+        char *turned = layer[1].turned;
+        k->transpose(b->rows, n, layer->delta, layer->ld, turned, c->turned_ld);
+        if (!k->skipping_product(n, m, b->rows, turned, c->turned_ld, in, ld_in, 0, NULL, scratch, scratch, m,
+                                 FM_END_PLAIN, NULL))
+            return 0;
+        k->transpose(n, m, scratch, m, dw, n);
+        return 1;
+    }
+    return 0;
+}
+
 /* dW = a^T delta and db = sum of delta over the block. */
 void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to, char *grad,
                        int first)
@@ -141,20 +177,20 @@ void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_
     const fm_layer *layer = &c->layers[l], *below = l > 0 ? layer - 1 : NULL;
     const int64_t m = to - from, n = layer->fan_out, ld_in = below ? below->ld : b->ld;
     const char *in = (below ? below->a : b->dense) + from * c->real, *delta = layer->delta;
-    char *dw = grad + layer->coefs + from * n * c->real, *db = from == 0 ? grad + layer->intercepts : NULL;
+    const int64_t place = layer->coefs + from * n * c->real;
+    char *dw = grad + place, *db = from == 0 ? grad + layer->intercepts : NULL;
     const int sparse = l == 0 && b->x->indptr;
-    if (!sparse && n > 1) {
-        k->outer(b->rows, m, n, in, ld_in, delta, layer->ld, dw, db, !first);
-        return;
-    }
     if (sparse) {
-        char *sum = first ? dw : c->sparse_grad;
+        char *sum = first ? dw : c->scratch_grad + place;
         memset(sum, 0, (size_t)(m * n * c->real));
         k->csr_outer(b->rows, n, sparse_rows(b), b->x->indices, b->x->data, b->index, delta, layer->ld, sum);
         if (!first)
             k->add(m * n, sum, dw);
-    } else {
+    } else if (n == 1) {
         k->outer(b->rows, 1, m, delta, 1, in, ld_in, dw, NULL, !first); /* the lanes run over the inputs */
+    } else if (m * n * b->rows < FM_LEAST_WORK || !skipping_gradient(c, l, b, from, to, in, ld_in, grad, first)) {
+        k->outer(b->rows, m, n, in, ld_in, delta, layer->ld, dw, db, !first);
+        return;
     }
     if (db)
         k->column_sum(b->rows, n, delta, layer->ld, db, !first);
@@ -172,6 +208,11 @@ static void delta_product(const fm_context *c, const char *w, int64_t l, const f
     const fm_layer *layer = &c->layers[l];
     const int64_t rows = b->rows, m = layer->fan_in, n = layer->fan_out, ld = layer->ld;
     char *panel = c->panel + b->slice * c->panel_bytes;
+    if (fm_may_skip(rows, m, n) && fm_is_sparse(c, rows, n, m, FM_STEP_COST, delta, ld) && k->finite(m * n, w)) {
+        char *partial = out == v ? c->delta[(c->n_layers - l) % 2] : out;
+        k->skipping_product(rows, m, n, delta, ld, w, n, 1, NULL, partial, out, ld_out, ending, v);
+        return;
+    }
     if (n == 1) {
         k->product(rows, m, 1, delta, 1, w, m, NULL, out, ld_out, 0, ending, v);
         return;

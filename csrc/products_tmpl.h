@@ -5,8 +5,9 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
                        const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v)
 {
 #ifdef FM_HALF
-    /* Lanes that idle are no loss where half a vector takes as long as a whole one; on Zen 4 it takes half as long. */
-    if (n <= V(width) / 2) {
+    /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, three halves
+     * are not worth two vectors. */
+    if (n <= V(width) / 2 || (n > V(width) && n <= V(width) / 2 * 3 && fm_halves_are_faster)) {
         FM_HALF(FM_DTYPE)->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
         return;
     }

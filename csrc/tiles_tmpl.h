@@ -417,4 +417,3 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
 #undef FM_LARGE
 #undef FM_FORGET
 #undef FM_FETCH
-#undef FM_ROW_VECTORS

@@ -60,12 +60,17 @@ FM_VEC_INLINE void vf_store_first(float *p, vf_mask m, vf_t v) { fm_store_words(
 static inline vf_t vf_load1(const float *p) { return _mm256_zextps128_ps256(_mm_load_ss(p)); }
 static inline void vf_store1(float *p, vf_t v) { _mm_store_ss(p, _mm256_castps256_ps128(v)); }
 static inline vf_t vf_set1(float x) { return _mm256_set1_ps(x); }
+static inline vf_t vf_spread(const float *p) { return vf_set1(*p); }
 static inline vf_t vf_zero(void) { return _mm256_setzero_ps(); }
 static inline vf_t vf_add(vf_t a, vf_t b) { return _mm256_add_ps(a, b); }
 static inline vf_t vf_sub(vf_t a, vf_t b) { return _mm256_sub_ps(a, b); }
 static inline vf_t vf_mul(vf_t a, vf_t b) { return _mm256_mul_ps(a, b); }
 static inline vf_t vf_div(vf_t a, vf_t b) { return _mm256_div_ps(a, b); }
 static inline vf_t vf_fma(vf_t a, vf_t b, vf_t c) { return _mm256_fmadd_ps(a, b, c); }
+static inline vf_t vf_fma_low(vf_t a, const float *p, vf_t c)
+{
+    return _mm256_zextps128_ps256(_mm_fmadd_ps(_mm256_castps256_ps128(a), _mm_loadu_ps(p), _mm256_castps256_ps128(c)));
+}
 static inline vf_t vf_sqrt(int turn, vf_t a) { return (void)turn, _mm256_sqrt_ps(a); }
 static inline vf_t vf_max(vf_t a, vf_t b) { return _mm256_max_ps(a, b); }
 static inline vf_t vf_min(vf_t a, vf_t b) { return _mm256_min_ps(a, b); }
@@ -79,6 +84,7 @@ static inline vf_t vf_copysign(vf_t magnitude, vf_t sign)
 static inline vf_mask vf_lt(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
 static inline vf_mask vf_le(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
 static inline vf_mask vf_eq(vf_t a, vf_t b) { return _mm256_cmp_ps(a, b, _CMP_EQ_OQ); }
+static inline unsigned vf_lanes(vf_mask m) { return (unsigned)_mm256_movemask_ps(m); }
 static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return _mm256_blendv_ps(b, a, m); }
 static inline vf_t vf_keep(vf_mask m, vf_t a) { return _mm256_and_ps(m, a); }
 static inline vf_int vf_bits(vf_t a) { return _mm256_castps_si256(a); }
@@ -171,12 +177,17 @@ FM_VEC_INLINE void vd_store_first(double *p, vd_mask m, vd_t v)
 static inline vd_t vd_load1(const double *p) { return _mm256_zextpd128_pd256(_mm_load_sd(p)); }
 static inline void vd_store1(double *p, vd_t v) { _mm_store_sd(p, _mm256_castpd256_pd128(v)); }
 static inline vd_t vd_set1(double x) { return _mm256_set1_pd(x); }
+static inline vd_t vd_spread(const double *p) { return vd_set1(*p); }
 static inline vd_t vd_zero(void) { return _mm256_setzero_pd(); }
 static inline vd_t vd_add(vd_t a, vd_t b) { return _mm256_add_pd(a, b); }
 static inline vd_t vd_sub(vd_t a, vd_t b) { return _mm256_sub_pd(a, b); }
 static inline vd_t vd_mul(vd_t a, vd_t b) { return _mm256_mul_pd(a, b); }
 static inline vd_t vd_div(vd_t a, vd_t b) { return _mm256_div_pd(a, b); }
 static inline vd_t vd_fma(vd_t a, vd_t b, vd_t c) { return _mm256_fmadd_pd(a, b, c); }
+static inline vd_t vd_fma_low(vd_t a, const double *p, vd_t c)
+{
+    return _mm256_zextpd128_pd256(_mm_fmadd_pd(_mm256_castpd256_pd128(a), _mm_loadu_pd(p), _mm256_castpd256_pd128(c)));
+}
 static inline vd_t vd_sqrt(int turn, vd_t a) { return (void)turn, _mm256_sqrt_pd(a); }
 static inline vd_t vd_max(vd_t a, vd_t b) { return _mm256_max_pd(a, b); }
 static inline vd_t vd_min(vd_t a, vd_t b) { return _mm256_min_pd(a, b); }
@@ -190,6 +201,7 @@ static inline vd_t vd_copysign(vd_t magnitude, vd_t sign)
 static inline vd_mask vd_lt(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_LT_OQ); }
 static inline vd_mask vd_le(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_LE_OQ); }
 static inline vd_mask vd_eq(vd_t a, vd_t b) { return _mm256_cmp_pd(a, b, _CMP_EQ_OQ); }
+static inline unsigned vd_lanes(vd_mask m) { return (unsigned)_mm256_movemask_pd(m); }
 static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return _mm256_blendv_pd(b, a, m); }
 static inline vd_t vd_keep(vd_mask m, vd_t a) { return _mm256_and_pd(m, a); }
 static inline vd_int vd_bits(vd_t a) { return _mm256_castpd_si256(a); }

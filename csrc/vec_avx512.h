@@ -8,11 +8,14 @@
  *   store_first        likewise; m is one that first made
  *   load1(p), store1   one number: the first lane, +0 in the others
  *   fma(a, b, c)       a * b + c, rounded once (the scalar vocabulary rounds twice)
+ *   spread(p)          set1 of the number at p
+ *   fma_low(a, p, c)   a * b + c of the lower half of the lanes, b from memory; what is in the other half is undefined
  *   max(a, b), min     b where a or b is NaN: max(bound, x) lets a NaN in x through
  *   lt, le, eq         false where an operand is NaN
  *   sqrt(turn, a)      the square root, rounded correctly; turn, a constant: the place of a among vectors whose roots are
  *                      wanted at the same time, where not all need take the same way to it
  *   select(m, a, b)    a where m, else b
+ *   lanes(m)           the mask as bits, the first lane the lowest
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
  *   sum_lanes(r)       lane i is the sum of the lanes of r[i], i < width, by halves; r may be overwritten
  *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
@@ -29,6 +32,7 @@
 
 #include <immintrin.h>
 #include <stdint.h>
+#include <string.h>
 
 /* Vectors of the register tile of a matrix product, and the rows of tiles of 1, 2 and 3 vectors: 8 x 3 accumulators, 3
  * vectors of B and a broadcast fit 32 registers. A narrower tile has more rows, so that a vector of B serves more of
@@ -37,6 +41,13 @@
 #define FM_ROWS_OF_1 16
 #define FM_ROWS_OF_2 12
 #define FM_ROWS_OF_3 8
+
+/* Keeps a number in a general register. */
+#if defined(__GNUC__)
+#define FM_KEEP(n) __asm__("" : "+r"(n))
+#else
+#define FM_KEEP(n) ((void)(n))
+#endif
 
 #define FM_VEC_INLINE static inline __attribute__((always_inline))
 
@@ -55,6 +66,19 @@ static inline void vf_store_first(float *p, vf_mask m, vf_t v) { _mm512_mask_sto
 static inline vf_t vf_load1(const float *p) { return _mm512_zextps128_ps512(_mm_load_ss(p)); }
 static inline void vf_store1(float *p, vf_t v) { _mm_store_ss(p, _mm512_castps512_ps128(v)); }
 static inline vf_t vf_set1(float x) { return _mm512_set1_ps(x); }
+/* Through a general register: ports that load vectors are left to others. */
+static inline vf_t vf_spread(const float *p)
+{
+    int32_t bits;
+    memcpy(&bits, p, sizeof bits);
+    FM_KEEP(bits);
+    return _mm512_castsi512_ps(_mm512_set1_epi32(bits));
+}
+static inline vf_t vf_fma_low(vf_t a, const float *p, vf_t c)
+{
+    return _mm512_zextps256_ps512(
+        _mm256_fmadd_ps(_mm512_castps512_ps256(a), _mm256_loadu_ps(p), _mm512_castps512_ps256(c)));
+}
 static inline vf_t vf_zero(void) { return _mm512_setzero_ps(); }
 static inline vf_t vf_add(vf_t a, vf_t b) { return _mm512_add_ps(a, b); }
 static inline vf_t vf_sub(vf_t a, vf_t b) { return _mm512_sub_ps(a, b); }
@@ -74,6 +98,7 @@ static inline vf_t vf_copysign(vf_t magnitude, vf_t sign)
 static inline vf_mask vf_lt(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
 static inline vf_mask vf_le(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
 static inline vf_mask vf_eq(vf_t a, vf_t b) { return _mm512_cmp_ps_mask(a, b, _CMP_EQ_OQ); }
+static inline unsigned vf_lanes(vf_mask m) { return m; }
 static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return _mm512_mask_blend_ps(m, b, a); }
 static inline vf_t vf_keep(vf_mask m, vf_t a) { return _mm512_maskz_mov_ps(m, a); }
 static inline vf_int vf_bits(vf_t a) { return _mm512_castps_si512(a); }
@@ -169,6 +194,18 @@ static inline void vd_store_first(double *p, vd_mask m, vd_t v) { _mm512_mask_st
 static inline vd_t vd_load1(const double *p) { return _mm512_zextpd128_pd512(_mm_load_sd(p)); }
 static inline void vd_store1(double *p, vd_t v) { _mm_store_sd(p, _mm512_castpd512_pd128(v)); }
 static inline vd_t vd_set1(double x) { return _mm512_set1_pd(x); }
+static inline vd_t vd_spread(const double *p)
+{
+    int64_t bits;
+    memcpy(&bits, p, sizeof bits);
+    FM_KEEP(bits);
+    return _mm512_castsi512_pd(_mm512_set1_epi64(bits));
+}
+static inline vd_t vd_fma_low(vd_t a, const double *p, vd_t c)
+{
+    return _mm512_zextpd256_pd512(
+        _mm256_fmadd_pd(_mm512_castpd512_pd256(a), _mm256_loadu_pd(p), _mm512_castpd512_pd256(c)));
+}
 static inline vd_t vd_zero(void) { return _mm512_setzero_pd(); }
 static inline vd_t vd_add(vd_t a, vd_t b) { return _mm512_add_pd(a, b); }
 static inline vd_t vd_sub(vd_t a, vd_t b) { return _mm512_sub_pd(a, b); }
@@ -187,6 +224,7 @@ static inline vd_t vd_copysign(vd_t magnitude, vd_t sign)
 static inline vd_mask vd_lt(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ); }
 static inline vd_mask vd_le(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_LE_OQ); }
 static inline vd_mask vd_eq(vd_t a, vd_t b) { return _mm512_cmp_pd_mask(a, b, _CMP_EQ_OQ); }
+static inline unsigned vd_lanes(vd_mask m) { return m; }
 static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return _mm512_mask_blend_pd(m, b, a); }
 static inline vd_t vd_keep(vd_mask m, vd_t a) { return _mm512_maskz_mov_pd(m, a); }
 static inline vd_int vd_bits(vd_t a) { return _mm512_castpd_si512(a); }

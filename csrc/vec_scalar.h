@@ -33,12 +33,14 @@ static inline void vf_store_first(float *p, vf_mask m, vf_t v)
 static inline vf_t vf_load1(const float *p) { return *p; }
 static inline void vf_store1(float *p, vf_t v) { *p = v; }
 static inline vf_t vf_set1(float x) { return x; }
+static inline vf_t vf_spread(const float *p) { return vf_set1(*p); }
 static inline vf_t vf_zero(void) { return 0.0f; }
 static inline vf_t vf_add(vf_t a, vf_t b) { return a + b; }
 static inline vf_t vf_sub(vf_t a, vf_t b) { return a - b; }
 static inline vf_t vf_mul(vf_t a, vf_t b) { return a * b; }
 static inline vf_t vf_div(vf_t a, vf_t b) { return a / b; }
 static inline vf_t vf_fma(vf_t a, vf_t b, vf_t c) { return a * b + c; }
+static inline vf_t vf_fma_low(vf_t a, const float *p, vf_t c) { return a * *p + c; }
 static inline vf_t vf_sqrt(int turn, vf_t a) { return (void)turn, sqrtf(a); }
 static inline vf_t vf_max(vf_t a, vf_t b) { return a > b ? a : b; }
 static inline vf_t vf_min(vf_t a, vf_t b) { return a < b ? a : b; }
@@ -48,6 +50,7 @@ static inline vf_t vf_copysign(vf_t magnitude, vf_t sign) { return copysignf(mag
 static inline vf_mask vf_lt(vf_t a, vf_t b) { return a < b; }
 static inline vf_mask vf_le(vf_t a, vf_t b) { return a <= b; }
 static inline vf_mask vf_eq(vf_t a, vf_t b) { return a == b; }
+static inline unsigned vf_lanes(vf_mask m) { return (unsigned)m; }
 static inline vf_t vf_select(vf_mask m, vf_t a, vf_t b) { return m ? a : b; }
 static inline vf_t vf_keep(vf_mask m, vf_t a) { return m ? a : 0; }
 static inline vf_int vf_bits(vf_t a)
@@ -100,12 +103,14 @@ static inline void vd_store_first(double *p, vd_mask m, vd_t v)
 static inline vd_t vd_load1(const double *p) { return *p; }
 static inline void vd_store1(double *p, vd_t v) { *p = v; }
 static inline vd_t vd_set1(double x) { return x; }
+static inline vd_t vd_spread(const double *p) { return vd_set1(*p); }
 static inline vd_t vd_zero(void) { return 0.0; }
 static inline vd_t vd_add(vd_t a, vd_t b) { return a + b; }
 static inline vd_t vd_sub(vd_t a, vd_t b) { return a - b; }
 static inline vd_t vd_mul(vd_t a, vd_t b) { return a * b; }
 static inline vd_t vd_div(vd_t a, vd_t b) { return a / b; }
 static inline vd_t vd_fma(vd_t a, vd_t b, vd_t c) { return a * b + c; }
+static inline vd_t vd_fma_low(vd_t a, const double *p, vd_t c) { return a * *p + c; }
 static inline vd_t vd_sqrt(int turn, vd_t a) { return (void)turn, sqrt(a); }
 static inline vd_t vd_max(vd_t a, vd_t b) { return a > b ? a : b; }
 static inline vd_t vd_min(vd_t a, vd_t b) { return a < b ? a : b; }
@@ -115,6 +120,7 @@ static inline vd_t vd_copysign(vd_t magnitude, vd_t sign) { return copysign(magn
 static inline vd_mask vd_lt(vd_t a, vd_t b) { return a < b; }
 static inline vd_mask vd_le(vd_t a, vd_t b) { return a <= b; }
 static inline vd_mask vd_eq(vd_t a, vd_t b) { return a == b; }
+static inline unsigned vd_lanes(vd_mask m) { return (unsigned)m; }
 static inline vd_t vd_select(vd_mask m, vd_t a, vd_t b) { return m ? a : b; }
 static inline vd_t vd_keep(vd_mask m, vd_t a) { return m ? a : 0; }
 static inline vd_int vd_bits(vd_t a)

@@ -146,6 +146,7 @@ def make_problem():
         seed=0,
         weights=False,
         csr=False,
+        zeros=None,
         kind="soft",
         scale=1.0,
     ) -> Problem:
@@ -156,8 +157,8 @@ def make_problem():
         bound = scale / np.sqrt(max(units))
         params[:] = rng.uniform(-bound, bound, len(params))
         X = rng.normal(size=(n_rows, units[0]))
-        if csr:
-            X[rng.uniform(size=X.shape) < 0.6] = 0
+        if csr or zeros:
+            X[rng.uniform(size=X.shape) < (zeros or 0.6)] = 0
         X = X.astype(spec.dtype)
         if csr:
             X = pytest.importorskip("scipy.sparse").csr_matrix(X)

@@ -278,25 +278,32 @@ def ending(name: str, part: str) -> int:
 ENDINGS = [(name, part) for name in ACTIVATIONS for part in ("value", "derivative") if ending(name, part)]
 
 
+def part_of(name: str, part: str, x: np.ndarray) -> np.ndarray:
+    return applied(ACTIVATIONS[name], part, x.ravel(), ()).reshape(x.shape)
+
+
+def expected_product(a, b, bias, name, part, v) -> list[tuple[Any, Any]]:
+    """The product without an ending, where `name` is None, or with one; v: what that needs."""
+    ((c, error),) = sum_of_products(a, b, bias)
+    if name is None:
+        return [(c, error)]
+    f = part_of(name, part, c if v is None else wide(v))
+    if v is None:
+        return [(f, error)]  # the slope of such values is at most 1
+    return [(c * f, (error + 4 * np.finfo(b.dtype).eps * abs(c)) * np.maximum(1, abs(f)))]
+
+
+def draw_ending(draw: Draw, m: int, n: int) -> tuple[str, str, np.ndarray | None]:
+    name, part = ENDINGS[draw.rng.integers(len(ENDINGS))]
+    return name, part, part_of(name, "value", draw.real(m, n)) if part == "derivative" else None
+
+
 def product(draw: Draw) -> Iterator[Problem]:
-    def expected(a, b, bias, name, part, v):
-        ((c, error),) = sum_of_products(a, b, bias)
-        if name is None:
-            return [(c, error)]
-        f = of(name, part, c if v is None else wide(v))
-        if v is None:
-            return [(f, error)]  # the slope of such values is at most 1
-        return [(c * f, (error + 4 * draw.eps * abs(c)) * np.maximum(1, abs(f)))]
-
-    def of(name, part, x):
-        return applied(ACTIVATIONS[name], part, x.ravel(), ()).reshape(x.shape)
-
     # Of each shape of a tile without an ending, and with one of them.
     shapes = itertools.product(shapes_of_tiles(draw), (False, True))
     for (m, n, k, gap), ends in shapes:
-        name, part = ENDINGS[draw.rng.integers(len(ENDINGS))] if ends else (None, None)
+        name, part, v = draw_ending(draw, m, n) if ends else (None, None, None)
         a, b, bias = draw.real(m, k), draw.real(k, n), draw.real(n) if draw.rng.integers(3) else None
-        v = of(name, "value", draw.real(m, n)) if part == "derivative" else None
         lda, ldb, ldc = k + gap, n + 2 * gap, n + gap
         arguments = m, n, k, In(a, lda), lda, In(b, ldb), ldb, bias if bias is None else In(bias)
         ahead = int(draw.rng.integers(2)) * 10**6  # where nothing is
@@ -308,7 +315,54 @@ def product(draw: Draw) -> Iterator[Problem]:
         yield Problem(
             attrgetter("table.product"),
             (*arguments, place, ldc, ahead, 0 if name is None else ending(name, part), needed),
-            partial(expected, a, b, bias, name, part, v),
+            partial(expected_product, a, b, bias, name, part, v),
+        )
+
+
+def with_zeros(draw: Draw, m: int, k: int) -> np.ndarray:
+    """Rows of which a good part is zero, a whole row, a whole column and zeros with a sign among them."""
+    a = np.where(draw.rng.uniform(size=(m, k)) < 0.5, draw.real(m, k), 0).astype(draw.dtype)
+    a[m // 2 : m // 2 + 1], a[:, k // 3 : k // 3 + 1] = 0, 0
+    return np.where(draw.rng.uniform(size=(m, k)) < 0.1, -np.abs(a) * 0, a).astype(draw.dtype)
+
+
+def shapes_of_panels(draw: Draw) -> Iterator[tuple[int, int, int]]:
+    """Rows, columns and steps: panels of all widths, whole and ragged ones, and steps around whole words of bits."""
+    w = draw.widest
+    steps = itertools.cycle((1, 63, 64, 65, 5, 128, 130, w, w + 1))
+    for n in sorted({*draw.narrow[1:], *(i * w + j for i in range(1, 10) for j in (-1, 0, 1, w // 2 + 1))}):
+        yield 7, n, next(steps)
+    for m in (0, 1, 2, 255, 256, 257):
+        yield m, w + 1, next(steps)
+    yield 9, 17 * w, 70
+
+
+def skipping_product(draw: Draw) -> Iterator[Problem]:
+    def expected(meanwhile, *problem):
+        anything = [] if meanwhile is None else [(0 * problem[0] @ problem[1], np.inf)]
+        return [(1, 0), *anything, *expected_product(*problem)]
+
+    shapes = itertools.product(shapes_of_panels(draw), (False, True), (False, True))
+    for i, ((m, n, k), ends, transposed) in enumerate(shapes):
+        name, part, v = draw_ending(draw, m, n) if ends else (None, None, None)
+        a, b, bias = with_zeros(draw, m, k), draw.real(k, n), draw.real(n) if draw.rng.integers(3) else None
+        gap, line = i % 4, 64 // draw.dtype.itemsize
+        ldb = (k if transposed else n) + 2 * gap
+        if i % 3 == 0:  # so that b may be read where it is
+            ldb = -(-ldb // line) * line
+        lda, ldc = k + gap, n + gap
+        given = In(np.ascontiguousarray(b.T) if transposed else b, ldb)
+        place, needed, meanwhile = empty(draw.dtype, m, n, ld=ldc), None, None
+        if v is not None:
+            needed = place = Out(v, ldc)
+            meanwhile = Out(np.zeros((m, n), draw.dtype), ldc)
+            if i % 2:
+                needed, place, meanwhile = In(v, ldc), empty(draw.dtype, m, n, ld=ldc), None
+        arguments = m, n, k, In(a, lda), lda, given, ldb, int(transposed), bias if bias is None else In(bias)
+        yield Problem(
+            attrgetter("table.skipping_product"),
+            (*arguments, meanwhile or place, place, ldc, 0 if name is None else ending(name, part), needed),
+            partial(expected, meanwhile, a, b, bias, name, part, v),
         )
 
 
@@ -436,6 +490,13 @@ def finite(draw: Draw) -> Iterator[Problem]:
             bad = good.copy()
             bad[place] = (np.nan, np.inf, -np.inf)[place % 3]
             yield Problem(attrgetter("table.finite"), (n, In(bad)), lambda: [(0, 0)])
+
+
+def count_nonzero(draw: Draw) -> Iterator[Problem]:
+    for n in (*draw.sizes, 63, 64, 65):
+        x = with_zeros(draw, 3, n)[0]
+        x[n // 2 : n // 2 + 1], x[n // 4 : n // 4 + 1] = np.nan, np.finfo(draw.dtype).smallest_subnormal
+        yield Problem(attrgetter("table.count_nonzero"), (n, In(x)), lambda x=x: [(np.count_nonzero(x), 0)])
 
 
 def scale_gradient(draw: Draw) -> Iterator[Problem]:
@@ -759,6 +820,7 @@ def update(name: str, draw: Draw) -> Iterator[Problem]:
 
 KERNELS: dict[str, Callable[[Draw], Iterator[Problem]]] = {
     "product": product,
+    "skipping_product": skipping_product,
     "dot": dot,
     "outer": outer,
     "column_sum": column_sum,
@@ -772,6 +834,7 @@ KERNELS: dict[str, Callable[[Draw], Iterator[Problem]]] = {
     "add": add,
     "sum_squares": sum_squares,
     "finite": finite,
+    "count_nonzero": count_nonzero,
     "scale_gradient": scale_gradient,
     "softmax": softmax,
     **{f"activations {name} value": partial(value, name) for name in ELEMENTWISE},
@@ -792,7 +855,7 @@ def solve(problem: Problem, isa: Isa, memory: Memory, place: int | str = "end") 
 
 @pytest.mark.c
 def test_no_kernel_is_forgotten():
-    in_table = {name for name, _ in ffi.typeof("fm_kernels").fields} - {"width", "panel", "loss_scratch"}
+    in_table = {name for name, _ in ffi.typeof("fm_kernels").fields} - {"width", "panel", "row_panel", "loss_scratch"}
     assert {name.split()[0] for name in KERNELS} == in_table
 
 
@@ -915,6 +978,38 @@ def test_products_are_single_chains_from_the_bias(isa, dtype, memory):
         arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0, 0, None
         (got,) = solve(Problem(attrgetter("table.product"), arguments), isa, memory)
         assert same_bits(got, [[chain(zip(row, b[:, j], strict=True), bias[j]) for j in range(n)] for row in a])
+
+
+@every_fma_isa
+@every_dtype
+def test_steps_left_out_leave_the_bits_as_they_are(isa, dtype, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("zeros", dtype)
+    for m, n, k in shapes_of_panels(draw):
+        a, b, bias = with_zeros(draw, m, k), draw.real(k, n), draw.real(n)
+        given = m, n, k, In(a), k, In(b), n
+        out = empty(dtype, m, n)
+        skipping = Problem(attrgetter("table.skipping_product"), (*given, 0, In(bias), out, out, n, 0, None))
+        every = Problem(attrgetter("table.product"), (*given, In(bias), empty(dtype, m, n), n, 0, 0, None))
+        (_, got), (expected,) = solve(skipping, isa, memory), solve(every, isa, memory)
+        assert same_bits(got, expected), f"{m=} {n=} {k=}"
+
+
+@every_isa
+@every_dtype
+@pytest.mark.parametrize("number", [np.nan, np.inf, -np.inf])
+def test_a_product_that_leaves_out_zeros_says_what_it_would_hide(isa, dtype, number, memory):
+    isa, draw = kernels_of(isa, dtype), Draw("hidden", dtype)
+    line = 64 // dtype.itemsize
+    for (m, n, k), transposed in itertools.product(shapes_of_panels(draw), (0, 1)):
+        if m == 0:
+            continue
+        a, b = np.zeros((m, k), dtype), draw.real(k, n)
+        b[draw.rng.integers(k), draw.rng.integers(n)] = number
+        ldb = -(-(k if transposed else n) // line) * line
+        out, given = empty(dtype, m, n), In(np.ascontiguousarray(b.T) if transposed else b, ldb)
+        arguments = m, n, k, In(a), k, given, ldb, transposed, None, out, out, n, 0, None
+        is_finite, _ = solve(Problem(attrgetter("table.skipping_product"), arguments), isa, memory)
+        assert not is_finite, f"{m=} {n=} {k=} {transposed=}"
 
 
 @every_isa

@@ -125,6 +125,17 @@ def test_bits_of_layers_of_several_panels(make_problem, activation, dtype):
 
 
 @needs_c
+@pytest.mark.parametrize("zeros", [None, 0.7])
+def test_bits_where_zeros_are_left_out(make_problem, dtype, zeros):
+    # Those of rows, and of ReLU, whose gradients one thread can form in another way than several.
+    for n_rows, batch in SIZES:
+        problem = make_problem(
+            (200, 64, 130, 3), "relu", ("squared_error", "identity"), dtype, n_rows=n_rows, zeros=zeros
+        )
+        assert_threads_change_nothing(lambda p=problem, b=batch: everything(p, "adam", b), f"{n_rows}")
+
+
+@needs_c
 def test_bits_of_every_loss(make_problem, pair, dtype):
     for n_rows, batch in SIZES[1:]:
         problem = make_problem((7, 40, 5), "relu", pair, dtype, n_rows=n_rows, weights=batch == 200)

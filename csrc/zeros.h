@@ -1,0 +1,15 @@
+/* Where products that leave out the zeros of a matrix take less time than those that multiply them. */
+#ifndef FM_ZEROS_H
+#define FM_ZEROS_H
+
+#include "layout.h"
+
+/* What a step costs beyond a multiplication for each vector, in multiplications, and where the result is transposed in the
+ * end as well. With few vectors, each step waits for the one before. */
+enum { FM_STEP_COST = 2, FM_TURNED_STEP_COST = 4 };
+
+/* Whether so few numbers of a (rows, columns), by a sample, are not zero that it pays for products with n columns. */
+int fm_is_sparse(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
+                 int64_t lda);
+
+#endif
