@@ -145,8 +145,9 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
     const fm_layer *layer = &c->layers[l];
     const int64_t m = to - from, n = layer->fan_out, place = layer->coefs + from * n * c->real;
     char *scratch = c->scratch_grad + place, *dw = grad + place;
+    char *turned = layer->turned ? layer->turned + from * c->turned_ld * c->real : NULL;
     if (fm_may_skip(m, n, b->rows) && fm_is_sparse(c, b->rows, m, n, FM_STEP_COST, in, ld_in)) {
-        char *turned = layer->turned + from * c->turned_ld * c->real, *sum = first ? dw : scratch;
+        char *sum = first ? dw : scratch;
         k->transpose(b->rows, m, in, ld_in, turned, c->turned_ld);
         if (!k->skipping_product(m, n, b->rows, turned, c->turned_ld, layer->delta, layer->ld, 0, NULL, sum, sum, n,
                                  FM_END_PLAIN, NULL))
@@ -156,9 +157,10 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
         return 1;
     }
     /* dW^T = delta^T a. What is turned for the layer above is not needed any more, unless by another thread. */
-    if (first && !c->shared && l < c->n_layers - 1 && fm_may_skip(n, m, b->rows) &&
+    if (m < n)
+        turned = c->shared || l == c->n_layers - 1 ? NULL : layer[1].turned;
+    if (first && turned && fm_may_skip(n, m, b->rows) &&
         fm_is_sparse(c, b->rows, n, m, FM_TURNED_STEP_COST, layer->delta, layer->ld)) {
-        char *turned = layer[1].turned;
         k->transpose(b->rows, n, layer->delta, layer->ld, turned, c->turned_ld);
         if (!k->skipping_product(n, m, b->rows, turned, c->turned_ld, in, ld_in, 0, NULL, scratch, scratch, m,
                                  FM_END_PLAIN, NULL))
