@@ -8,7 +8,5 @@
 const fm_kernels *fm_kernels_chosen(int dtype);
 /* How many multiplications of vectors the processor has to be given before it waits for the first: four cycles' worth. */
 int fm_chains(void);
-/* Whether the processor takes half as long for half a vector of AVX-512: Zen 4, whose units are that wide. */
-extern int fm_halves_are_faster;
 
 #endif

@@ -152,6 +152,9 @@ typedef struct fm_kernels {
 
 /* cffi: end */
 
+/* Whether the processor takes half as long for half a vector of AVX-512: Zen 4, whose units are that wide. Set by fm_init. */
+extern int fm_halves_are_faster;
+
 /* NULL where the compiler could not build the instruction set. */
 const fm_kernels *fm_kernels_avx512(int dtype);
 const fm_kernels *fm_kernels_avx2(int dtype);

@@ -1,5 +1,5 @@
 /* Skylake-X, Ice Lake, Sapphire Rapids, Zen 4 and 5: twice the width of AVX2, 32 registers and free masks. */
-#include "dispatch.h"
+#include "kernels.h"
 
 #if defined(__AVX512F__) && defined(__AVX512DQ__) && defined(__AVX512BW__) && defined(__AVX512VL__)
 #define FM_ISA avx512

@@ -67,6 +67,18 @@ def product(case, m, n, k):
     return call, c, A @ B + BIAS
 
 
+def skipping_product(case, m, n, k):
+    """Half of a is 0, as behind ReLU."""
+    a, b, c = np.maximum(case.array(m, k), 0), case.array(k, n), case.array(m, n)
+    A, B = wide(a, b)
+    a_, b_, c_ = (case.pointer(x) for x in (a, b, c))
+
+    def call():
+        case.kernels.skipping_product(m, n, k, a_, k, b_, n, 0, ffi.NULL, c_, c_, n, 0, ffi.NULL)
+
+    return call, c, A @ B
+
+
 def dot(case, m, k):
     a, w, bias, out = case.array(m, k), case.array(k), case.array(1), case.array(m)
     A, W, BIAS = wide(a, w, bias)
@@ -182,6 +194,7 @@ FUNCTIONS = {
 CASES = {
     f"product {ROWS}x{WIDTH}x{FEATURES}": (product, ROWS, WIDTH, FEATURES),
     f"product {ROWS}x{OUTPUTS}x{WIDTH}": (product, ROWS, OUTPUTS, WIDTH),
+    f"skipping product {ROWS}x{WIDTH}x{FEATURES}": (skipping_product, ROWS, WIDTH, FEATURES),
     f"product 1x{WIDTH}x{FEATURES}": (product, 1, WIDTH, FEATURES),
     f"dot {ROWS}x{FEATURES}": (dot, ROWS, FEATURES),
     f"outer {ROWS}x{FEATURES}x{WIDTH}": (outer, ROWS, FEATURES, WIDTH),
