@@ -96,8 +96,8 @@ typedef struct fm_kernels {
     void (*column_sum)(int64_t rows, int64_t n, const void *d, int64_t ldd, void *g, int accumulate);
 
     /* What product computes, with the steps left out at which a is 0: the same numbers, but for the sign of zeros, where b
-     * is finite. Returns whether it is: else c is of no use. k: at least 1. transposed: b is (n, k). partial: where sums lie meanwhile,
-     * rows ldc apart; it may be c, unless that is v. Of b, whole cache lines may be read. */
+     * is finite. Returns whether it is: else c is of no use. k: at least 1. transposed: b is (n, k). partial: where sums
+     * lie meanwhile, rows ldc apart; it may be c, unless that is v. Of b, whole cache lines may be read. */
     int (*skipping_product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                             int transposed, const void *bias, void *partial, void *c, int64_t ldc, int ending,
                             const void *v);

@@ -36,7 +36,7 @@ typedef struct fm_layer {
     const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */
-    char *turned; /* (fan_in, turned_ld): the input of a block, transposed; NULL where there is no use for it */
+    char *turned; /* (fan_in, turned_ld): inputs of a block, or deltas, transposed; NULL where there is no use for it */
     /* For the deltas of the layer below, coefs^T is made panel by panel: `wider_panels` of panel + width columns, then
      * others of `panel`. */
     int64_t panel, wider_panels;

@@ -182,6 +182,8 @@ void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_
     const int64_t place = layer->coefs + from * n * c->real;
     char *dw = grad + place, *db = from == 0 ? grad + layer->intercepts : NULL;
     const int sparse = l == 0 && b->x->indptr;
+    /* Whether a layer is too small to skip anything is seen here: tiny networks feel the call. */
+    const int is_small = m * n * b->rows < FM_LEAST_WORK;
     if (sparse) {
         char *sum = first ? dw : c->scratch_grad + place;
         memset(sum, 0, (size_t)(m * n * c->real));
@@ -190,7 +192,7 @@ void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_
             k->add(m * n, sum, dw);
     } else if (n == 1) {
         k->outer(b->rows, 1, m, delta, 1, in, ld_in, dw, NULL, !first); /* the lanes run over the inputs */
-    } else if (m * n * b->rows < FM_LEAST_WORK || !skipping_gradient(c, l, b, from, to, in, ld_in, grad, first)) {
+    } else if (is_small || !skipping_gradient(c, l, b, from, to, in, ld_in, grad, first)) {
         k->outer(b->rows, m, n, in, ld_in, delta, layer->ld, dw, db, !first);
         return;
     }
@@ -210,6 +212,7 @@ static void delta_product(const fm_context *c, const char *w, int64_t l, const f
     const fm_layer *layer = &c->layers[l];
     const int64_t rows = b->rows, m = layer->fan_in, n = layer->fan_out, ld = layer->ld;
     char *panel = c->panel + b->slice * c->panel_bytes;
+    /* W is looked through before, because there is no second try: out may be v. */
     if (fm_may_skip(rows, m, n) && fm_is_sparse(c, rows, n, m, FM_STEP_COST, delta, ld) && k->finite(m * n, w)) {
         char *partial = out == v ? c->delta[(c->n_layers - l) % 2] : out;
         k->skipping_product(rows, m, n, delta, ld, w, n, 1, NULL, partial, out, ld_out, ending, v);

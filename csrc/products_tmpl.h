@@ -6,7 +6,7 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
 {
 #ifdef FM_HALF
     /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, three halves
-     * are not worth two vectors. */
+     * take less than two vectors. */
     if (n <= V(width) / 2 || (n > V(width) && n <= V(width) / 2 * 3 && fm_halves_are_faster)) {
         FM_HALF(FM_DTYPE)->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
         return;

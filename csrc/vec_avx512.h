@@ -43,11 +43,7 @@
 #define FM_ROWS_OF_3 8
 
 /* Keeps a number in a general register. */
-#if defined(__GNUC__)
 #define FM_KEEP(n) __asm__("" : "+r"(n))
-#else
-#define FM_KEEP(n) ((void)(n))
-#endif
 
 #define FM_VEC_INLINE static inline __attribute__((always_inline))
 

@@ -10,28 +10,6 @@
 /* Rows for which the steps are found together. */
 #define FM_STRIP 256
 
-#if defined(__GNUC__)
-#define FM_LOWEST(bits) __builtin_ctzll(bits)
-#define FM_COUNT(bits) __builtin_popcountll(bits)
-#else
-static inline int K(lowest)(uint64_t bits)
-{
-    int n = 0;
-    for (; !(bits & 1); bits >>= 1)
-        n++;
-    return n;
-}
-static inline int K(count)(uint64_t bits)
-{
-    int n = 0;
-    for (; bits; bits &= bits - 1)
-        n++;
-    return n;
-}
-#define FM_LOWEST(bits) K(lowest)(bits)
-#define FM_COUNT(bits) K(count)(bits)
-#endif
-
 FM_INLINE uint64_t K(zeros)(V(t) a) { return (uint64_t)V(lanes)(V(eq)(a, V(zero)())); }
 
 /* Which of the first n numbers, at most FM_STEPS, are not zero. */
@@ -57,7 +35,7 @@ static int64_t K(count_nonzero)(int64_t n, const void *x_)
     const REAL *x = x_;
     int64_t count = 0;
     for (int64_t i = 0; i < n; i += FM_STEPS)
-        count += FM_COUNT(K(nonzeros)(n - i < FM_STEPS ? n - i : FM_STEPS, x + i));
+        count += __builtin_popcountll(K(nonzeros)(n - i < FM_STEPS ? n - i : FM_STEPS, x + i));
     return count;
 }
 
@@ -73,11 +51,14 @@ FM_INLINE void K(skip_rows)(const int vectors, const int low, int64_t m, const u
         V(t) acc[1][FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++) {
-            const REAL *place = t->bias + j * V(width);
-            acc[0][j] = !t->bias ? V(zero)() : j == vectors - 1 ? V(load_first)(place, t->last) : V(load)(place);
+            acc[0][j] = V(zero)();
+            if (t->bias) {
+                const REAL *place = t->bias + j * V(width);
+                acc[0][j] = j == vectors - 1 ? V(load_first)(place, t->last) : V(load)(place);
+            }
         }
         for (uint64_t left = steps[i]; left; left &= left - 1) {
-            const int64_t k = FM_LOWEST(left);
+            const int64_t k = __builtin_ctzll(left);
             const V(t) x = V(spread)(a + k);
             const REAL *row = panel + k * ldb;
 #pragma GCC unroll 8
@@ -206,7 +187,7 @@ static int K(skip_strip)(int64_t m, int64_t n, int64_t k, const REAL *a, int64_t
         const REAL *begin = is_first ? bias : partial;
         for (int64_t p = 0, column = 0; p < panels; p++) {
             const int64_t wide = vectors / panels + (p < vectors % panels), left = n - column;
-            const REAL *panel = b + from * ldb + column;
+            const REAL *panel = b + (transposed ? column * ldb + from : from * ldb + column);
             K(tile)
             t = K(make_tile)(a + from, lda, packed, wide * V(width), begin ? begin + column : NULL,
                              (is_last ? c : partial) + column, ldc, depth, 0);
@@ -214,7 +195,7 @@ static int K(skip_strip)(int64_t m, int64_t n, int64_t k, const REAL *a, int64_t
             t.ending = is_last ? ending : FM_END_PLAIN;
             t.v = is_last && v ? v + column : NULL;
             if (transposed) {
-                is_finite &= K(pack_transposed)(depth, wide, left, b + column * ldb + from, ldb, packed);
+                is_finite &= K(pack_transposed)(depth, wide, left, panel, ldb, packed);
             } else if (panels == 1 && K(is_panel)(panel, ldb, wide)) {
                 is_finite &= K(look_through)(depth, wide, panel, ldb, t.last);
                 t.b = panel;
@@ -244,5 +225,3 @@ static int K(skipping_product)(int64_t m, int64_t n, int64_t k, const void *a, i
 
 #undef FM_STEPS
 #undef FM_STRIP
-#undef FM_LOWEST
-#undef FM_COUNT

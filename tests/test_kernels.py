@@ -984,14 +984,16 @@ def test_products_are_single_chains_from_the_bias(isa, dtype, memory):
 @every_dtype
 def test_steps_left_out_leave_the_bits_as_they_are(isa, dtype, memory):
     isa, draw = kernels_of(isa, dtype), Draw("zeros", dtype)
-    for m, n, k in shapes_of_panels(draw):
-        a, b, bias = with_zeros(draw, m, k), draw.real(k, n), draw.real(n)
-        given = m, n, k, In(a), k, In(b), n
-        out = empty(dtype, m, n)
-        skipping = Problem(attrgetter("table.skipping_product"), (*given, 0, In(bias), out, out, n, 0, None))
-        every = Problem(attrgetter("table.product"), (*given, In(bias), empty(dtype, m, n), n, 0, 0, None))
-        (_, got), (expected,) = solve(skipping, isa, memory), solve(every, isa, memory)
-        assert same_bits(got, expected), f"{m=} {n=} {k=}"
+    for (m, n, k), transposed in itertools.product(shapes_of_panels(draw), (0, 1)):
+        a, b, bias, out = with_zeros(draw, m, k), draw.real(k, n), draw.real(n), empty(dtype, m, n)
+        given, ldb = (In(np.ascontiguousarray(b.T)), k) if transposed else (In(b), n)
+        meanwhile = empty(dtype, m, n) if transposed else out
+        arguments = m, n, k, In(a), k, given, ldb, transposed, In(bias), meanwhile, out, n, 0, None
+        skipping = Problem(attrgetter("table.skipping_product"), arguments)
+        arguments = m, n, k, In(a), k, In(b), n, In(bias), empty(dtype, m, n), n, 0, 0, None
+        (expected,) = solve(Problem(attrgetter("table.product"), arguments), isa, memory)
+        *_, got = solve(skipping, isa, memory)
+        assert same_bits(got, expected), f"{m=} {n=} {k=} {transposed=}"
 
 
 @every_isa

@@ -127,7 +127,7 @@ class Trainer(Protocol):
 
 
 class Evaluator(Protocol):
-    """The loss over one `Data` at one parameter vector after another."""
+    """The loss over one `Data` at one parameter vector after another, not by two threads at a time."""
 
     def __call__(self, params: np.ndarray, alpha: float, grad: np.ndarray) -> LossParts:
         """Return the loss over all rows and write its gradient, as `Backend.loss_grad` does."""

@@ -237,6 +237,8 @@ class Binding:
 class CEvaluator:
     """The loss over one `Data` and its gradient, at one parameter vector after another, with one workspace.
 
+    Not for two threads at a time.
+
     Parameters
     ----------
     spec : NetworkSpec
@@ -251,15 +253,7 @@ class CEvaluator:
         self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, n, self._n_threads))
 
     def __call__(self, params: np.ndarray, alpha: float, grad: np.ndarray | None) -> LossParts:
-        """Return the loss over all rows and, unless `grad` is None, write the gradient there.
-
-        Raises
-        ------
-        ZeroDivisionError
-            When the sample weights sum to zero.
-        ValueError
-            When there is no gradient through one of the activations.
-        """
+        """Return the loss over all rows and, unless `grad` is None, write the gradient: `CBackend.loss_grad`."""
         weights = parameters_pointer(self._spec, params)
         run = ffi.new("fm_pass *")
         run.alpha, run.n_threads = alpha, self._n_threads
