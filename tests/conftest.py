@@ -5,6 +5,7 @@ Every activation, loss, solver and backend is taken from its registry, so that a
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
@@ -53,6 +54,15 @@ def _registries_as_they_were():
         if registry != entries:
             registry.clear()
             registry.update(entries)
+
+
+@pytest.fixture
+def no_garbage():
+    """Let nothing be collected meanwhile: an interrupt that comes in a callback for what dies is printed and lost."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 def _instance(name: str):

@@ -461,6 +461,7 @@ _BIG = (_BIG_X, np.sin(10 * _BIG_X).sum(axis=1))
 @pytest.mark.parametrize("work", WORK)
 @pytest.mark.parametrize("seed", range(2))
 @pytest.mark.skipif(os.name != "posix", reason="sends a POSIX signal")
+@pytest.mark.usefixtures("no_garbage")
 def test_ctrl_c_comes_through(work, seed):
     sent = []
 

@@ -42,7 +42,7 @@ def isa(request):
 
 
 @pytest.fixture(autouse=True)
-def _interrupts_are_heard():
+def _interrupts_are_heard(no_garbage):
     if threading.current_thread() is not threading.main_thread():
         pytest.skip("signals are served in the main thread")
 

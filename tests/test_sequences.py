@@ -199,6 +199,7 @@ needs_main_thread = pytest.mark.skipif(
 
 
 @needs_main_thread
+@pytest.mark.usefixtures("no_garbage")
 @pytest.mark.parametrize("seconds", [0.02, 0.05, 0.11])
 @pytest.mark.parametrize("solver", ["sgd", "adam"])
 @pytest.mark.parametrize("kind", ["multiclass", "single"])
@@ -228,6 +229,7 @@ def test_sigint_keeps_whole_steps(kind: str, solver: str, seconds: float) -> Non
 
 
 @needs_main_thread
+@pytest.mark.usefixtures("no_garbage")
 def test_sigint_with_lbfgs() -> None:
     """With lbfgs KeyboardInterrupt comes out of fit, and the estimator can be fitted again."""
     d = sequences.sample("single", 150, 12)
