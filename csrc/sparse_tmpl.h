@@ -1,31 +1,131 @@
 /* Products with sparse rows (CSR): an entry that is missing is skipped. Part of kernels_tmpl.h. */
 
-static void K(csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data_,
-                           const int32_t *index, const void *b_, const void *bias_, void *c_, int64_t ldc)
+/* What both products work on: m rows of a, and a panel of columns of the other two matrices, from and to. The rows of c and
+ * d, one for each of a, are ld apart; those of b and g, of which a's entries say which, n. */
+typedef struct K(csr_panel) {
+    int64_t m, n, ld;
+    const int64_t *indptr;
+    const int32_t *indices, *index;
+    const REAL *data, *bias, *from;
+    REAL *to;
+    V(mask) last; /* lanes of the panel's last vector */
+} K(csr_panel);
+
+/* With literal numbers of vectors what stays the same for a row is registers. What the loops read is copied: compilers take
+ * stores of vectors for stores to anything. */
+FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) * p)
 {
-    const REAL *data = data_, *b = b_, *bias = bias_;
-    REAL *c = c_;
-    enum { CHUNK = 4 };
-    for (int64_t i = 0; i < m; i++) {
+    const int64_t m = p->m, n = p->n, ld = p->ld, *indptr = p->indptr;
+    const int32_t *indices = p->indices, *index = p->index;
+    const REAL *data = p->data, *bias = p->bias, *b = p->from;
+    const V(mask) last = p->last;
+    REAL *c = p->to;
+    for (int64_t i = 0; i < m; i++, c += ld) {
         const int64_t r = index ? index[i] : i, end = indptr[r + 1];
-        for (int64_t j = 0; j < n; j += CHUNK * V(width)) {
-            V(t) acc[CHUNK];
-            V(mask) mask[CHUNK];
-            for (int v = 0; v < CHUNK; v++) {
-                const int64_t left = n - j - v * V(width);
-                mask[v] = V(first)(left > 0 ? left : 0);
-                acc[v] = bias ? V(load_first)(bias + j + v * V(width), mask[v]) : V(zero)();
+        V(t) acc[FM_ROW_VECTORS];
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++) {
+            acc[j] = V(zero)();
+            if (bias)
+                acc[j] = j == vectors - 1 ? V(load_first)(bias + j * V(width), last) : V(load)(bias + j * V(width));
+        }
+        for (int64_t e = indptr[r]; e < end; e++) {
+            const V(t) x = V(spread)(data + e);
+            const REAL *row = b + indices[e] * n;
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++) {
+                const REAL *place = row + j * V(width);
+                acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, last) : V(load)(place), acc[j]);
             }
-            for (int64_t e = indptr[r]; e < end; e++) {
-                const V(t) x = V(set1)(data[e]);
-                const REAL *row = b + (int64_t)indices[e] * n + j;
-                for (int v = 0; v < CHUNK; v++)
-                    acc[v] = V(fma)(x, V(load_first)(row + v * V(width), mask[v]), acc[v]);
+        }
+        K(store_row)(vectors, acc, c, last, 0);
+    }
+}
+
+FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) * p)
+{
+    const int64_t m = p->m, n = p->n, ld = p->ld, *indptr = p->indptr;
+    const int32_t *indices = p->indices, *index = p->index;
+    const REAL *data = p->data, *d = p->from;
+    const V(mask) last = p->last;
+    REAL *g = p->to;
+    for (int64_t i = 0; i < m; i++, d += ld) {
+        const int64_t r = index ? index[i] : i, end = indptr[r + 1];
+        V(t) delta[FM_ROW_VECTORS];
+#pragma GCC unroll 8
+        for (int j = 0; j < vectors; j++)
+            delta[j] = j == vectors - 1 ? V(load_first)(d + j * V(width), last) : V(load)(d + j * V(width));
+        for (int64_t e = indptr[r]; e < end; e++) {
+            const V(t) x = V(spread)(data + e);
+            REAL *row = g + indices[e] * n;
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++) {
+                REAL *place = row + j * V(width);
+                if (j < vectors - 1)
+                    V(store)(place, V(fma)(x, delta[j], V(load)(place)));
+                else
+                    V(store_first)(place, last, V(fma)(x, delta[j], V(load_first)(place, last)));
             }
-            for (int v = 0; v < CHUNK; v++)
-                V(store_first)(c + i * ldc + j + v * V(width), mask[v], acc[v]);
         }
     }
+}
+
+typedef void (*K(csr_function))(const K(csr_panel) *);
+
+#define FM_CSR(vectors)                                                                               \
+    static void K(csr_product_##vectors)(const K(csr_panel) * p) { K(csr_product_rows)(vectors, p); } \
+    static void K(csr_outer_##vectors)(const K(csr_panel) * p) { K(csr_outer_rows)(vectors, p); }
+FM_CSR(1)
+FM_CSR(2)
+FM_CSR(3)
+FM_CSR(4)
+FM_CSR(5)
+FM_CSR(6)
+FM_CSR(7)
+FM_CSR(8)
+#define FM_CSR_ENTRIES(kind) \
+    {NULL,                   \
+     K(csr_##kind##_1),      \
+     K(csr_##kind##_2),      \
+     K(csr_##kind##_3),      \
+     K(csr_##kind##_4),      \
+     K(csr_##kind##_5),      \
+     K(csr_##kind##_6),      \
+     K(csr_##kind##_7),      \
+     K(csr_##kind##_8)}
+/* By the number of vectors. */
+static const K(csr_function) K(csr_products)[FM_ROW_VECTORS + 1] = FM_CSR_ENTRIES(product);
+static const K(csr_function) K(csr_outers)[FM_ROW_VECTORS + 1] = FM_CSR_ENTRIES(outer);
+#undef FM_CSR
+#undef FM_CSR_ENTRIES
+
+/* All n columns, in panels as even as whole vectors allow. */
+static void K(csr_panels)(const K(csr_function) * functions, K(csr_panel) * p)
+{
+    const int64_t vectors = K(divide_up)(p->n, V(width)), panels = K(divide_up)(vectors, FM_ROW_VECTORS);
+    for (int64_t q = 0, left = p->n; q < panels; q++) {
+        const int64_t wide = vectors / panels + (q < vectors % panels), columns = wide * V(width);
+        p->last = V(first)(left - columns + V(width));
+        functions[wide](p);
+        left -= columns;
+        p->from += columns;
+        p->to += columns;
+        p->bias = p->bias ? p->bias + columns : NULL;
+    }
+}
+
+static void K(csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
+                           const int32_t *index, const void *b, const void *bias, void *c, int64_t ldc)
+{
+    K(csr_panel) p = {m, n, ldc, indptr, indices, index, data, bias, b, c, V(first)(0)};
+    K(csr_panels)(K(csr_products), &p);
+}
+
+static void K(csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
+                         const int32_t *index, const void *d, int64_t ldd, void *g)
+{
+    K(csr_panel) p = {m, n, ldd, indptr, indices, index, data, NULL, d, g, V(first)(0)};
+    K(csr_panels)(K(csr_outers), &p);
 }
 
 static void K(csr_dot)(int64_t m, const int64_t *indptr, const int32_t *indices, const void *data_,
@@ -44,24 +144,5 @@ static void K(csr_dot)(int64_t m, const int64_t *indptr, const int32_t *indices,
             for (int l = 0; l < half; l++)
                 lanes[l] += lanes[l + half];
         out[i] = bias ? lanes[0] + *(const REAL *)bias : lanes[0];
-    }
-}
-
-static void K(csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data_,
-                         const int32_t *index, const void *d_, int64_t ldd, void *g_)
-{
-    const REAL *data = data_, *d = d_;
-    REAL *g = g_;
-    for (int64_t i = 0; i < m; i++) {
-        const int64_t r = index ? index[i] : i;
-        for (int64_t e = indptr[r]; e < indptr[r + 1]; e++) {
-            const V(t) x = V(set1)(data[e]);
-            REAL *row = g + (int64_t)indices[e] * n;
-            for (int64_t j = 0; j < n; j += V(width)) {
-                const V(mask) mask = V(first)(n - j);
-                const V(t) sum = V(load_first)(row + j, mask);
-                V(store_first)(row + j, mask, V(fma)(x, V(load_first)(d + i * ldd + j, mask), sum));
-            }
-        }
     }
 }

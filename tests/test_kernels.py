@@ -426,7 +426,7 @@ def sparse_rows(draw: Draw) -> Iterator[tuple[int, int, Sparse]]:
     """Rows and output columns of a call, and the rows' matrix."""
     w = draw.widest
     features = itertools.cycle((1, 5, 17, 40))
-    widths = sorted({*draw.narrow, 4 * w - 1, 4 * w, 4 * w + 1, 8 * w + 1})
+    widths = sorted({*draw.narrow, 4 * w, 5 * w - 1, 6 * w + 1, 7 * w, 8 * w, 8 * w + 1})
     for m, n in itertools.product((0, 1, 2, 17), widths):
         yield m, n, Sparse(draw, m, next(features))
         yield m, n, Sparse(draw, m + 4, next(features), draw.rng.integers(0, m + 4, m).astype(np.int32))
