@@ -376,7 +376,7 @@ static int K(finite)(int64_t n, const void *x_)
         return K(name)(x);                                 \
     }                                                      \
     static void K(name##_array)(int64_t n, const void *x, void *out) { K(map)(n, x, out, NULL, 0, K(name##_unary)); }
-FM_INLINE V(t) K(vsqrt)(V(t) x) { return V(sqrt)(0, x); }
+FM_INLINE V(t) K(vsqrt)(V(t) x) { return V(sqrt)(-1, x); }
 FM_VMATH_KERNEL(vsqrt)
 FM_VMATH_KERNEL(vexp)
 FM_VMATH_KERNEL(vexpm1)

@@ -140,7 +140,8 @@ typedef struct fm_kernels {
      * NULL where the solver has none. squares: NULL, or out: what sum_squares says of the coefs before the step. */
     const fm_update *update;
 
-    /* The square root, as an update takes it for the first of four vectors: turn 0 of the vocabulary's sqrt. */
+    /* The square root, as an update takes it for the first of four vectors on most processors: turn -1 of the vocabulary's
+     * sqrt. */
     void (*vsqrt)(int64_t n, const void *x, void *out);
     void (*vexp)(int64_t n, const void *x, void *out);
     void (*vexpm1)(int64_t n, const void *x, void *out);

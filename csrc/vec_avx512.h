@@ -13,7 +13,7 @@
  *   max(a, b), min     b where a or b is NaN: max(bound, x) lets a NaN in x through
  *   lt, le, eq         false where an operand is NaN
  *   sqrt(turn, a)      the square root, rounded correctly; turn, a constant: the place of a among vectors whose roots are
- *                      wanted at the same time, where not all need take the same way to it
+ *                      wanted at the same time, where not all need take the same way to it; -1: the rarer way
  *   select(m, a, b)    a where m, else b
  *   lanes(m)           the mask as bits, the first lane the lowest
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
@@ -262,8 +262,12 @@ static inline vd_t vd_multiplied_sqrt(vd_t x)
     }
     return vd_fma(_mm512_fnmadd_pd(g, g, x), h, g);
 }
-/* Of four vectors one, which keeps divider and multipliers busy for the same time. */
-static inline vd_t vd_sqrt(int turn, vd_t a) { return turn % 4 == 0 ? vd_multiplied_sqrt(a) : _mm512_sqrt_pd(a); }
+/* Of four vectors one, which keeps divider and multipliers busy for the same time; none where each multiplication takes two
+ * passes. */
+static inline vd_t vd_sqrt(int turn, vd_t a)
+{
+    return turn < 0 || (turn % 4 == 0 && !fm_halves_are_faster) ? vd_multiplied_sqrt(a) : _mm512_sqrt_pd(a);
+}
 
 static inline double vd_reduce16(const vd_t *s)
 {
