@@ -5,11 +5,21 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
                        const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v)
 {
 #ifdef FM_HALF
-    /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, three halves
-     * take less than two vectors. */
-    if (n <= V(width) / 2 || (n > V(width) && n <= V(width) / 2 * 3 && fm_halves_are_faster)) {
+    /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, what fills
+     * no more of the last vector goes on its own, if there are chains and steps enough; beside one vector it would be a
+     * short row's half, and all three halves go together. */
+    enum { HALF = V(width) / 2, LEAST_ROWS = 8, LEAST_STEPS = 10 };
+    const int64_t last = n % V(width), whole = n - last;
+    const int spares = fm_halves_are_faster && last > 0 && last <= HALF;
+    if (n <= HALF || (spares && whole == V(width))) {
         FM_HALF(FM_DTYPE)->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
         return;
+    }
+    if (spares && m >= LEAST_ROWS && k >= LEAST_STEPS) {
+        FM_HALF(FM_DTYPE)->product(m, last, k, a, lda, (const REAL *)b + whole, ldb,
+                                   bias ? (const REAL *)bias + whole : NULL, (REAL *)c + whole, ldc, 0, ending,
+                                   v ? (const REAL *)v + whole : NULL);
+        n = whole;
     }
 #endif
     K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
