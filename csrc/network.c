@@ -143,32 +143,34 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
 {
     const fm_kernels *k = c->kernels;
     const fm_layer *layer = &c->layers[l];
-    const int64_t m = to - from, n = layer->fan_out, place = layer->coefs + from * n * c->real;
-    char *scratch = c->scratch_grad + place, *dw = grad + place;
+    const int64_t m = to - from, n = layer->fan_out, ld = layer->ld;
+    const int64_t place = layer->coefs + from * n * c->real;
+    char *scratch = c->scratch_grad + place, *dw = grad + place, *sum = first ? dw : scratch;
     char *turned = layer->turned ? layer->turned + from * c->turned_ld * c->real : NULL;
-    if (fm_may_skip(m, n, b->rows) && fm_is_sparse(c, b->rows, m, n, FM_STEP_COST, in, ld_in)) {
-        char *sum = first ? dw : scratch;
-        k->transpose(b->rows, m, in, ld_in, turned, c->turned_ld);
-        if (!k->skipping_product(m, n, b->rows, turned, c->turned_ld, layer->delta, layer->ld, 0, NULL, sum, sum, n,
-                                 FM_END_PLAIN, NULL))
-            return 0;
-        if (!first)
-            k->add(m * n, sum, dw);
-        return 1;
-    }
-    /* dW^T = delta^T a. What is turned for the layer above is not needed any more, unless by another thread. */
-    if (m < n)
-        turned = c->shared || l == c->n_layers - 1 ? NULL : layer[1].turned;
-    if (first && turned && fm_may_skip(n, m, b->rows) &&
-        fm_is_sparse(c, b->rows, n, m, FM_TURNED_STEP_COST, layer->delta, layer->ld)) {
-        k->transpose(b->rows, n, layer->delta, layer->ld, turned, c->turned_ld);
-        if (!k->skipping_product(n, m, b->rows, turned, c->turned_ld, in, ld_in, 0, NULL, scratch, scratch, m,
+    /* Deltas may need more room. What is turned for the layer above is not needed any more, unless by another thread. */
+    char *turned_delta = m >= n ? turned : c->shared || l == c->n_layers - 1 ? NULL : layer[1].turned;
+    int64_t of_inputs = FM_IN_FULL, of_deltas = FM_IN_FULL;
+    if (fm_may_skip(m, n, b->rows))
+        of_inputs = fm_skipping_cost(c, b->rows, m, n, FM_STEP_COST, in, ld_in);
+    if (first && turned_delta && fm_may_skip(n, m, b->rows))
+        of_deltas = fm_skipping_cost(c, b->rows, n, m, FM_TURNED_STEP_COST, layer->delta, ld);
+    if (of_inputs == FM_IN_FULL && of_deltas == FM_IN_FULL)
+        return 0;
+    if (of_deltas < of_inputs) { /* dW^T = delta^T a */
+        k->transpose(b->rows, n, layer->delta, ld, turned_delta, c->turned_ld);
+        if (!k->skipping_product(n, m, b->rows, turned_delta, c->turned_ld, in, ld_in, 0, NULL, scratch, scratch, m,
                                  FM_END_PLAIN, NULL))
             return 0;
         k->transpose(n, m, scratch, m, dw, n);
         return 1;
     }
-    return 0;
+    k->transpose(b->rows, m, in, ld_in, turned, c->turned_ld);
+    if (!k->skipping_product(m, n, b->rows, turned, c->turned_ld, layer->delta, ld, 0, NULL, sum, sum, n, FM_END_PLAIN,
+                             NULL))
+        return 0;
+    if (!first)
+        k->add(m * n, sum, dw);
+    return 1;
 }
 
 /* dW = a^T delta and db = sum of delta over the block. */
