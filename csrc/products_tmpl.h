@@ -1,31 +1,39 @@
 /* Matrix products: what tiles compute, single columns and sums of columns, which have loops of their own, and transposition.
  * Part of kernels_tmpl.h. */
 
+/* In tiles of vectors of this width alone. */
+FM_INLINE void K(tiled_product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
+                                const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v)
+{
+    K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
+    t.ending = ending;
+    t.v = v;
+    K(tiles)(m, n, 0, ahead, &t);
+}
+
 static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                        const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v)
 {
 #ifdef FM_HALF
     /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, what fills
-     * no more of the last vector goes on its own, if there are chains and steps enough; beside one vector it would be a
-     * short row's half, and all three halves go together. */
+     * no more of the last vector goes on its own, if there are chains and steps enough, and last, when a has come near;
+     * beside one vector it would be a short row's half, and all three halves go together. */
     enum { HALF = V(width) / 2, LEAST_ROWS = 8, LEAST_STEPS = 10 };
     const int64_t last = n % V(width), whole = n - last;
     const int spares = fm_halves_are_faster && last > 0 && last <= HALF;
+    const fm_kernels *half = FM_HALF(FM_DTYPE);
     if (n <= HALF || (spares && whole == V(width))) {
-        FM_HALF(FM_DTYPE)->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
+        half->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
         return;
     }
     if (spares && m >= LEAST_ROWS && k >= LEAST_STEPS) {
-        FM_HALF(FM_DTYPE)->product(m, last, k, a, lda, (const REAL *)b + whole, ldb,
-                                   bias ? (const REAL *)bias + whole : NULL, (REAL *)c + whole, ldc, 0, ending,
-                                   v ? (const REAL *)v + whole : NULL);
-        n = whole;
+        K(tiled_product)(m, whole, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
+        half->product(m, last, k, a, lda, (const REAL *)b + whole, ldb, bias ? (const REAL *)bias + whole : NULL,
+                      (REAL *)c + whole, ldc, 0, ending, v ? (const REAL *)v + whole : NULL);
+        return;
     }
 #endif
-    K(tile) t = K(make_tile)(a, lda, b, ldb, bias, c, ldc, k, 0);
-    t.ending = ending;
-    t.v = v;
-    K(tiles)(m, n, 0, ahead, &t);
+    K(tiled_product)(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
 }
 
 /* The last `tail` columns of an outer product, less than a vector: with the roles of a and d exchanged the lanes run over
