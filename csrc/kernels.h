@@ -151,10 +151,11 @@ typedef struct fm_kernels {
     void (*vlogistic)(int64_t n, const void *x, void *out);
 } fm_kernels;
 
-/* cffi: end */
-
-/* Whether the processor takes half as long for half a vector of AVX-512: Zen 4, whose units are that wide. Set by fm_init. */
+/* Whether the processor takes half as long for half a vector of AVX-512: Zen 4, whose units are that wide. Set by fm_init;
+ * decides ways, never numbers. */
 extern int fm_halves_are_faster;
+
+/* cffi: end */
 
 /* NULL where the compiler could not build the instruction set. */
 const fm_kernels *fm_kernels_avx512(int dtype);

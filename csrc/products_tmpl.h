@@ -15,21 +15,21 @@ static void K(product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t l
                        const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v)
 {
 #ifdef FM_HALF
-    /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, what fills
-     * no more of the last vector goes on its own, if there are chains and steps enough, and last, when a has come near;
-     * beside one vector it would be a short row's half, and all three halves go together. */
+    /* Lanes that idle are no loss where half a vector takes as long as a whole one. Where it takes half as long, one vector
+     * and a half are three halves. Of more columns those that fill half of the last vector or less are computed on their
+     * own, if rows and steps are enough for that; after the others, which fetch the rows of a from distant memory. */
     enum { HALF = V(width) / 2, LEAST_ROWS = 8, LEAST_STEPS = 10 };
     const int64_t last = n % V(width), whole = n - last;
     const int spares = fm_halves_are_faster && last > 0 && last <= HALF;
-    const fm_kernels *half = FM_HALF(FM_DTYPE);
     if (n <= HALF || (spares && whole == V(width))) {
-        half->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
+        FM_HALF(FM_DTYPE)->product(m, n, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
         return;
     }
     if (spares && m >= LEAST_ROWS && k >= LEAST_STEPS) {
         K(tiled_product)(m, whole, k, a, lda, b, ldb, bias, c, ldc, ahead, ending, v);
-        half->product(m, last, k, a, lda, (const REAL *)b + whole, ldb, bias ? (const REAL *)bias + whole : NULL,
-                      (REAL *)c + whole, ldc, 0, ending, v ? (const REAL *)v + whole : NULL);
+        FM_HALF(FM_DTYPE)->product(m, last, k, a, lda, (const REAL *)b + whole, ldb,
+                                   bias ? (const REAL *)bias + whole : NULL, (REAL *)c + whole, ldc, 0, ending,
+                                   v ? (const REAL *)v + whole : NULL);
         return;
     }
 #endif

@@ -8,8 +8,9 @@
  * end as well. With few vectors, each step waits for the one before. */
 enum { FM_STEP_COST = 2, FM_TURNED_STEP_COST = 4 };
 
-/* What a product with n columns takes that leaves out the zeros of a (rows, columns), by a sample: multiplications, to
- * compare with those of products of as many rows; or FM_IN_FULL, more than all others, where that is no less than without. */
+/* What a product with n columns takes that leaves out the zeros of a (rows, columns), or of a transposed, by a sample of its
+ * rows: multiplications of vectors, to compare with those of another a with as many rows; or FM_IN_FULL, more than any other,
+ * where that is no less than without. */
 #define FM_IN_FULL INT64_MAX
 int64_t fm_skipping_cost(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
                          int64_t lda);

@@ -258,7 +258,7 @@ def shapes_of_tiles(draw: Draw) -> Iterator[tuple[int, int, int, int]]:
     """Rows, columns and depth of products, all heights and widths of tiles; and how much farther apart rows lie."""
     depths, gaps, w = itertools.cycle((17, 1, 2, 0, 33, 15, 16)), itertools.cycle((0, 1, 3, 0, 8)), draw.widest
     for m in (0, 2, 3, 4, 5, 6, 7, 8, 9, 15, 16, 17):
-        for n in sorted({*draw.narrow, 3 * w - 1, 3 * w, 3 * w + 1}):
+        for n in sorted({*draw.narrow, 2 * w + w // 2, 3 * w - 1, 3 * w, 3 * w + 1, 3 * w + 3}):
             yield m, n, next(depths), next(gaps)
     for n in sorted({*draw.sizes, *(i * w + j for i in range(1, 10) for j in (-1, 0, 1))}):
         yield 1, n, next(depths), next(gaps)
@@ -892,6 +892,37 @@ def test_instruction_sets_with_fma_agree_in_bits(dtype, kernel, memory):
         first, *others = (solve(problem, isa, memory, place) for isa, place in zip(isas, PLACES, strict=False))
         for other in others:
             assert all(map(same_bits, first, other)), f"{problem}: {first} {other}"
+
+
+@pytest.fixture
+def halves():
+    """Return a function that says of the processor whether half a vector takes half as long."""
+    here = lib.fm_halves_are_faster
+    yield partial(setattr, lib, "fm_halves_are_faster")
+    lib.fm_halves_are_faster = here
+
+
+def steps_of_solvers(draw: Draw) -> Iterator[Problem]:
+    """One step of every solver's kernel, with factors that mean nothing: for bits alone."""
+    n, p = 9 * draw.widest + 1, draw.rng.uniform(0.1, 0.9, lib.FM_MAX_HYPER)
+    for index in range(len(SOLVERS)):
+        w, g, m, v = draw.real(n), draw.real(n), draw.real(n), draw.real(n) ** 2
+        arguments = n, n - 3, Out(w), In(g), Out(m), Out(v), 0.1, 0.5, In(p), empty(np.dtype(float), 1)
+        yield Problem(lambda isa, index=index: isa.table.update[index], arguments)
+
+
+@pytest.mark.c
+@pytest.mark.c_fma
+@every_dtype
+@pytest.mark.parametrize("problems", [product, steps_of_solvers])
+def test_how_long_half_a_vector_takes_decides_no_bit(dtype, problems, memory, halves):
+    isa = kernels_of("avx512", dtype)
+    for problem in problems(Draw("halves", dtype, [isa.table.width])):
+        results = []
+        for are_faster in (0, 1):
+            halves(are_faster)
+            results.append(solve(problem, isa, memory, PLACES[are_faster]))
+        assert all(map(same_bits, *results)), f"{problem}: {results}"
 
 
 # ---- the order of operations, to the bit ----
