@@ -94,6 +94,10 @@ static const fm_kernels K(table) = {
 #undef V
 #undef K
 #undef FM_ROW_VECTORS
+#undef FM_UP_TO_4
+#undef FM_5_TO_8
+#undef FM_UP_TO_8
+#undef FM_BY_VECTORS
 #undef FM_EPSILON
 #undef FM_SMALLEST_NORMAL
 #undef FM_EXPONENT_BITS

@@ -11,60 +11,54 @@ typedef struct K(csr_panel) {
     V(mask) last; /* lanes of the panel's last vector */
 } K(csr_panel);
 
-/* With literal numbers of vectors what stays the same for a row is registers. What the loops read is copied: compilers take
- * stores of vectors for stores to anything. */
-FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) * p)
+/* With literal numbers of vectors what stays the same for a row is registers. p: a copy, because compilers take stores of
+ * vectors for stores to anything that has an address. */
+FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) p)
 {
-    const int64_t m = p->m, n = p->n, ld = p->ld, *indptr = p->indptr;
-    const int32_t *indices = p->indices, *index = p->index;
-    const REAL *data = p->data, *bias = p->bias, *b = p->from;
-    const V(mask) last = p->last;
-    REAL *c = p->to;
-    for (int64_t i = 0; i < m; i++, c += ld) {
-        const int64_t r = index ? index[i] : i, end = indptr[r + 1];
+    REAL *c = p.to;
+    for (int64_t i = 0; i < p.m; i++, c += p.ld) {
+        const int64_t r = p.index ? p.index[i] : i, end = p.indptr[r + 1];
         V(t) acc[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++) {
             acc[j] = V(zero)();
-            if (bias)
-                acc[j] = j == vectors - 1 ? V(load_first)(bias + j * V(width), last) : V(load)(bias + j * V(width));
-        }
-        for (int64_t e = indptr[r]; e < end; e++) {
-            const V(t) x = V(spread)(data + e);
-            const REAL *row = b + indices[e] * n;
-#pragma GCC unroll 8
-            for (int j = 0; j < vectors; j++) {
-                const REAL *place = row + j * V(width);
-                acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, last) : V(load)(place), acc[j]);
+            if (p.bias) {
+                const REAL *place = p.bias + j * V(width);
+                acc[j] = j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place);
             }
         }
-        K(store_row)(vectors, acc, c, last, 0);
+        for (int64_t e = p.indptr[r]; e < end; e++) {
+            const V(t) x = V(spread)(p.data + e);
+            const REAL *b = p.from + p.indices[e] * p.n;
+#pragma GCC unroll 8
+            for (int j = 0; j < vectors; j++) {
+                const REAL *place = b + j * V(width);
+                acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place), acc[j]);
+            }
+        }
+        K(store_row)(vectors, acc, c, p.last, 0);
     }
 }
 
-FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) * p)
+FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) p)
 {
-    const int64_t m = p->m, n = p->n, ld = p->ld, *indptr = p->indptr;
-    const int32_t *indices = p->indices, *index = p->index;
-    const REAL *data = p->data, *d = p->from;
-    const V(mask) last = p->last;
-    REAL *g = p->to;
-    for (int64_t i = 0; i < m; i++, d += ld) {
-        const int64_t r = index ? index[i] : i, end = indptr[r + 1];
+    const REAL *d = p.from;
+    for (int64_t i = 0; i < p.m; i++, d += p.ld) {
+        const int64_t r = p.index ? p.index[i] : i, end = p.indptr[r + 1];
         V(t) delta[FM_ROW_VECTORS];
 #pragma GCC unroll 8
         for (int j = 0; j < vectors; j++)
-            delta[j] = j == vectors - 1 ? V(load_first)(d + j * V(width), last) : V(load)(d + j * V(width));
-        for (int64_t e = indptr[r]; e < end; e++) {
-            const V(t) x = V(spread)(data + e);
-            REAL *row = g + indices[e] * n;
+            delta[j] = j == vectors - 1 ? V(load_first)(d + j * V(width), p.last) : V(load)(d + j * V(width));
+        for (int64_t e = p.indptr[r]; e < end; e++) {
+            const V(t) x = V(spread)(p.data + e);
+            REAL *g = p.to + p.indices[e] * p.n;
 #pragma GCC unroll 8
             for (int j = 0; j < vectors; j++) {
-                REAL *place = row + j * V(width);
+                REAL *place = g + j * V(width);
                 if (j < vectors - 1)
                     V(store)(place, V(fma)(x, delta[j], V(load)(place)));
                 else
-                    V(store_first)(place, last, V(fma)(x, delta[j], V(load_first)(place, last)));
+                    V(store_first)(place, p.last, V(fma)(x, delta[j], V(load_first)(place, p.last)));
             }
         }
     }
@@ -72,32 +66,13 @@ FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) * p)
 
 typedef void (*K(csr_function))(const K(csr_panel) *);
 
-#define FM_CSR(vectors)                                                                               \
-    static void K(csr_product_##vectors)(const K(csr_panel) * p) { K(csr_product_rows)(vectors, p); } \
-    static void K(csr_outer_##vectors)(const K(csr_panel) * p) { K(csr_outer_rows)(vectors, p); }
-FM_CSR(1)
-FM_CSR(2)
-FM_CSR(3)
-FM_CSR(4)
-FM_CSR(5)
-FM_CSR(6)
-FM_CSR(7)
-FM_CSR(8)
-#define FM_CSR_ENTRIES(kind) \
-    {NULL,                   \
-     K(csr_##kind##_1),      \
-     K(csr_##kind##_2),      \
-     K(csr_##kind##_3),      \
-     K(csr_##kind##_4),      \
-     K(csr_##kind##_5),      \
-     K(csr_##kind##_6),      \
-     K(csr_##kind##_7),      \
-     K(csr_##kind##_8)}
-/* By the number of vectors. */
-static const K(csr_function) K(csr_products)[FM_ROW_VECTORS + 1] = FM_CSR_ENTRIES(product);
-static const K(csr_function) K(csr_outers)[FM_ROW_VECTORS + 1] = FM_CSR_ENTRIES(outer);
+#define FM_CSR(vectors, kind) \
+    static void K(csr_##kind##_##vectors)(const K(csr_panel) * p) { K(csr_##kind##_rows)(vectors, *p); }
+FM_UP_TO_8(FM_CSR, product)
+FM_UP_TO_8(FM_CSR, outer)
 #undef FM_CSR
-#undef FM_CSR_ENTRIES
+static const K(csr_function) K(csr_products)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_product);
+static const K(csr_function) K(csr_outers)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_outer);
 
 /* All n columns, in panels as even as whole vectors allow. */
 static void K(csr_panels)(const K(csr_function) * functions, K(csr_panel) * p)

@@ -3,6 +3,12 @@
 
 /* Vectors that the tile of a single row may have: more than others, so that as many chains are in flight. */
 #define FM_ROW_VECTORS 8
+/* X for each number of them, and the table of the functions whose names end with it. */
+#define FM_UP_TO_4(X, ...) X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)
+#define FM_5_TO_8(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define FM_UP_TO_8(X, ...) FM_UP_TO_4(X, __VA_ARGS__) FM_5_TO_8(X, __VA_ARGS__)
+#define FM_BY_VECTORS(name) \
+    {NULL, K(name##_1), K(name##_2), K(name##_3), K(name##_4), K(name##_5), K(name##_6), K(name##_7), K(name##_8)}
 
 /* A tile of c: `rows` x `vectors` accumulators over `depth` steps of k. */
 typedef struct K(tile) {
@@ -265,18 +271,8 @@ static const K(tile_function) K(transposed_far_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_
     {NULL}, FM_TILE_ENTRY(1, transposed_far) FM_ALL_ENTRIES(transposed_far, FM_TILE_ENTRY)};
 static const K(tile_function) K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS + 1] = {
     {NULL}, {NULL}, FM_ALL_ENTRIES(summing, FM_ENTRIES_OF_2)};
-#define FM_ROW_ENTRIES(kind) \
-    {NULL,                   \
-     K(tile_##kind##_1_1),   \
-     K(tile_##kind##_1_2),   \
-     K(tile_##kind##_1_3),   \
-     K(tile_##kind##_1_4),   \
-     K(tile_##kind##_1_5),   \
-     K(tile_##kind##_1_6),   \
-     K(tile_##kind##_1_7),   \
-     K(tile_##kind##_1_8)}
-static const K(tile_function) K(plain_rows)[FM_ROW_VECTORS + 1] = FM_ROW_ENTRIES(plain);
-static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_ENTRIES(transposed);
+static const K(tile_function) K(plain_rows)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(tile_plain_1);
+static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(tile_transposed_1);
 
 #undef FM_TILE
 #undef FM_TILE_WIDTHS
@@ -296,7 +292,6 @@ static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_ROW_EN
 #undef FM_ENTRIES_OF_2
 #undef FM_ENTRIES_OF_1
 #undef FM_ALL_ENTRIES
-#undef FM_ROW_ENTRIES
 
 FM_INLINE int64_t K(divide_up)(int64_t n, const int64_t d) { return (n + d - 1) / d; }
 

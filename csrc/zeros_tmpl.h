@@ -83,30 +83,13 @@ FM_INLINE void K(skip_rows)(const int vectors, const int low, int64_t m, const u
     {                                                                                                       \
         K(skip_rows)(vectors, low, m, steps, ld_begin, t);                                                  \
     }
-#define FM_SKIPS(kind, low) \
-    FM_SKIP(1, kind, low)   \
-    FM_SKIP(2, kind, low)   \
-    FM_SKIP(3, kind, low)   \
-    FM_SKIP(4, kind, low) FM_SKIP(5, kind, low) FM_SKIP(6, kind, low) FM_SKIP(7, kind, low) FM_SKIP(8, kind, low)
-#define FM_SKIP_ENTRIES(kind) \
-    {NULL,                    \
-     K(skip_##kind##_1),      \
-     K(skip_##kind##_2),      \
-     K(skip_##kind##_3),      \
-     K(skip_##kind##_4),      \
-     K(skip_##kind##_5),      \
-     K(skip_##kind##_6),      \
-     K(skip_##kind##_7),      \
-     K(skip_##kind##_8)}
-FM_SKIPS(whole, 0)
-FM_SKIPS(low, 1)
+FM_UP_TO_8(FM_SKIP, whole, 0)
+FM_UP_TO_8(FM_SKIP, low, 1)
 /* By whether the last vector is half empty, and the number of vectors. */
 static void (*const K(skip_functions)[][FM_ROW_VECTORS + 1])(int64_t m, const uint64_t *steps, int64_t ld_begin,
-                                                             K(tile) * t) = {FM_SKIP_ENTRIES(whole),
-                                                                             FM_SKIP_ENTRIES(low)};
+                                                             K(tile) * t) = {FM_BY_VECTORS(skip_whole),
+                                                                             FM_BY_VECTORS(skip_low)};
 #undef FM_SKIP
-#undef FM_SKIPS
-#undef FM_SKIP_ENTRIES
 
 /* Panels of b: `depth` rows of `vectors` vectors, the last of which has the lanes `last`. All return whether they are
  * finite: what is not becomes NaN when it is multiplied by 0. */
