@@ -245,8 +245,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         callable
             ``f(x, out=None)`` for x of shape (n, n_features), n at least 1, C-contiguous, of the model's dtype. It
             returns what the method returns; where `out` is given, an array of that shape and dtype, C-contiguous, it is
-            filled and returned. TypeError for another type or dtype, ValueError for another shape or layout. But for
-            being x itself, `out` must not share memory with x.
+            filled and returned; it may share memory with x. TypeError for another type or dtype, ValueError for another
+            shape or layout.
 
         Raises
         ------

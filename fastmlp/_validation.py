@@ -284,7 +284,7 @@ def check_sample_weight(sample_weight: Any, spec: NetworkSpec, n_rows: int) -> n
     TypeError
         When they are no real numbers.
     ValueError
-        When they have another shape, are negative or not finite, or sum to zero.
+        When they have another shape, are negative or not finite, or sum to zero or infinity.
     """
     if sample_weight is None:
         return None
@@ -293,4 +293,8 @@ def check_sample_weight(sample_weight: Any, spec: NetworkSpec, n_rows: int) -> n
         raise ValueError(f"sample_weight must not be negative, got {weights.min():g}.")
     if weights.max() == 0:
         raise ValueError("sample_weight must not be zero everywhere, got only zeros.")
+    with np.errstate(over="ignore"):
+        total = weights.sum()
+    if not np.isfinite(total):
+        raise ValueError(f"sample_weight must have a finite sum in {weights.dtype}, got {total:g}.")
     return weights

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 _FORMAT = 1
 """Version of what a pickle holds."""
 
+_STATE = ("units", "activations", "loss", "dtype", "alpha", "backend", "n_threads", "parameters", "random_state")
+"""What it holds beside that."""
+
 
 class Network:
     """A fully connected network: ``a[l] = g_l(a[l-1] W[l] + b[l])``, layer after layer, and a loss at its end.
@@ -108,6 +111,7 @@ class Network:
     ) -> None:
         spec = make_spec(units, activation, output_activation, loss, dtype)
         self._set_up(spec, alpha, check_random_state(random_state), backend, n_threads)
+        self._import_backend()
         hidden: list[object] = [name for name, _ in spec.activations[:-1]]
         all_logistic = all(name == "logistic" for name in hidden or [activation])
         factors = [2.0 if name == "logistic" else 6.0 for name in hidden] + [2.0 if all_logistic else 6.0]
@@ -123,9 +127,7 @@ class Network:
     ) -> None:
         limits = {"alpha": Interval(0, closed="left")}
         self._alpha = check_parameters("Network", {"alpha": 0.0}, limits, {"alpha": alpha})["alpha"]
-        if check_backend_name(backend) != "auto":
-            get_backend(backend)
-        self._backend_name = backend
+        self._backend_name = check_backend_name(backend)
         self._n_threads = check_n_threads(n_threads)
         self._spec = spec
         self._random_state = random_state
@@ -188,6 +190,7 @@ class Network:
         spec = make_spec(units, activation, output_activation, loss, dtype)
         net = cls.__new__(cls)
         net._set_up(spec, alpha, check_random_state(random_state), backend, n_threads)
+        net._import_backend()
         net.coefs = weights
         net.intercepts = biases
         return net
@@ -341,6 +344,11 @@ class Network:
         """
         self._params[:] = check_array("The vector of parameters", vector, self._params.shape, self.dtype)
 
+    def _import_backend(self) -> None:
+        """Raise ImportError where a backend asked for by name cannot be imported."""
+        if self._backend_name != "auto":
+            get_backend(self._backend_name)
+
     def _resolve_backend(self) -> Backend:
         return get_backend(self._backend_name)
 
@@ -396,8 +404,8 @@ class Network:
         callable
             ``f(x, out=None)`` for x of shape (n, n_features), n at least 1, C-contiguous, of the model's dtype. It
             returns what the method returns; where `out` is given, an array of that shape and dtype, C-contiguous, it is
-            filled and returned. TypeError for another type or dtype, ValueError for another shape or layout. But for
-            being x itself, `out` must not share memory with x.
+            filled and returned; it may share memory with x. TypeError for another type or dtype, ValueError for another
+            shape or layout.
 
         Raises
         ------
@@ -728,14 +736,33 @@ class Network:
     def __setstate__(self, state: dict[str, Any]) -> None:
         if state.get("format") != _FORMAT:
             raise ValueError(f"A pickled Network must have format {_FORMAT}, got {state.get('format')!r}.")
-        for name, _ in state["activations"]:
-            registered(ACTIVATIONS, "activation", name)
+        missing = [key for key in _STATE if key not in state]
+        if missing:
+            raise ValueError(f"A pickled Network must hold {', '.join(_STATE)}, got none of {', '.join(missing)}.")
+        *hidden, output = [(name, _by_name(name, block)) for name, block in state["activations"]]
         registered(LOSSES, "loss", state["loss"])
-        spec = NetworkSpec(state["units"], state["activations"], state["loss"], np.dtype(state["dtype"]))
-        self._alpha, self._backend_name, self._n_threads = state["alpha"], state["backend"], state["n_threads"]
-        self._spec, self._random_state = spec, state["random_state"]
-        self._params = spec.layout.allocate(spec.dtype)
-        self._params[:] = state["parameters"]
+        spec = make_spec(state["units"], hidden, output, state["loss"], state["dtype"])
+        parameters = as_numbers("parameters", state["parameters"])
+        expected = (spec.layout.n_parameters,)
+        if parameters.shape != expected:
+            raise ValueError(
+                f"The parameters of a pickled Network {list(spec.units)} must have shape {expected}, got "
+                f"{parameters.shape}."
+            )
+        random_state = check_random_state(state["random_state"])
+        self._set_up(spec, state["alpha"], random_state, state["backend"], state["n_threads"])
+        self._params[:] = parameters
+
+
+def _by_name(activation: str, block: Sequence[float]) -> dict[str, float]:
+    """Return the parameters of an activation that a pickle refers to, by name."""
+    names = registered(ACTIVATIONS, "activation", activation).parameters
+    if len(block) != len(names):
+        raise ValueError(
+            f"The activation {activation!r} has {len(names)} parameters, got {len(block)}: it has been registered with "
+            "others than those that were pickled."
+        )
+    return dict(zip(names, block, strict=True))
 
 
 def _check_list(name: str, arrays: Sequence[Any]) -> list[Any]:

@@ -346,22 +346,27 @@ def _parameter(layer: int, i: int, j: int | None) -> str:
 def _paths(trace: Trace, layer: int, i: int) -> Iterator[tuple[Factor, ...]]:
     """Yield the factors of each path from the loss to z[layer]_i."""
     last = trace.spec.n_layers
-    if layer == last and last not in trace.dL_da:
-        yield (Factor(f"dL/dz[{layer}]_{i}", trace.delta[last].item(i - 1)),)
-        return
-    slope = trace.slope[layer]
-    # Through a_i alone, or where z_i moves all outputs of the layer through each of them.
-    for k in [i] if slope.shape[1] == 1 else range(1, len(slope) + 1):
-        through = slope.item(i - 1) if slope.shape[1] == 1 else slope.item(k - 1, i - 1)
-        step = Factor(f"da[{layer}]_{k}/dz[{layer}]_{i}", through)
-        if layer == last:
-            yield Factor(f"dL/da[{layer}]_{k}", trace.dL_da[last].item(k - 1)), step
+    # Ends of paths that are still to be gone on with: a unit, and the factors from its z to z[layer]_i.
+    open_ends: list[tuple[int, int, tuple[Factor, ...]]] = [(layer, i, ())]
+    while open_ends:
+        at, unit, behind = open_ends.pop()
+        if at == last and last not in trace.dL_da:
+            yield Factor(f"dL/dz[{at}]_{unit}", trace.delta[last].item(unit - 1)), *behind
             continue
-        W = trace.W[layer + 1]
-        for n in range(1, len(W) + 1):
-            onwards = Factor(f"dz[{layer + 1}]_{n}/da[{layer}]_{k}", W.item(n - 1, k - 1))
-            for factors in _paths(trace, layer + 1, n):
-                yield (*factors, onwards, step)
+        slope = trace.slope[at]
+        further = []
+        # Through the unit's own a, or where its z moves all outputs of the layer through each of them.
+        for k in [unit] if slope.shape[1] == 1 else range(1, len(slope) + 1):
+            through = slope.item(unit - 1) if slope.shape[1] == 1 else slope.item(k - 1, unit - 1)
+            step = Factor(f"da[{at}]_{k}/dz[{at}]_{unit}", through)
+            if at == last:
+                yield Factor(f"dL/da[{at}]_{k}", trace.dL_da[last].item(k - 1)), step, *behind
+                continue
+            W = trace.W[at + 1]
+            for n in range(1, len(W) + 1):
+                onwards = Factor(f"dz[{at + 1}]_{n}/da[{at}]_{k}", W.item(n - 1, k - 1))
+                further.append((at + 1, n, (onwards, step, *behind)))
+        open_ends += reversed(further)
 
 
 def _shown(n: int) -> list[int | None]:

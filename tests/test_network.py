@@ -526,6 +526,7 @@ class TestInputs:
             ([1, 2, -1], ValueError, "negative.*-1"),
             ([1, 2, np.nan], ValueError, "finite.*NaN"),
             ([0, 0, 0], ValueError, "zero"),
+            ([1e308, 1e308, 1], ValueError, "finite sum in float64, got inf"),
             (["a", "b", "c"], TypeError, "real numbers"),
             (1.0, ValueError, r"\(3,\).*\(\)"),
         ],
@@ -818,6 +819,44 @@ class TestPickle:
         state["format"] = 99
         with pytest.raises(ValueError, match="format 1, got 99"):
             Network.__new__(Network).__setstate__(state)
+
+    @pytest.mark.parametrize(
+        ("changes", "error", "message"),
+        [
+            ({"units": (3, 4, 6, 2)}, ValueError, r"\[3, 4, 6, 2\] must have shape \(60,\), got \(53,\)"),
+            ({"units": (3, 4, 2)}, ValueError, "a list of 1, one for each hidden layer, got 2"),
+            ({"units": (3, 4, "5", 2)}, TypeError, "units must be integers, got '5'"),
+            ({"parameters": np.ones(1, np.float32)}, ValueError, r"must have shape \(53,\), got \(1,\)"),
+            ({"parameters": ["a"] * 53}, TypeError, "parameters must hold real numbers"),
+            ({"activations": (("gelu", (1.0,)), ("relu", ()), ("softmax", ()))}, ValueError, "has 0 parameters, got 1"),
+            (
+                {"activations": (("gelu", ()), ("relu", ()), ("identity", ()))},
+                ValueError,
+                "'log_loss' expects outputs in",
+            ),
+            ({"dtype": "int32"}, ValueError, "float32 or float64, got 'int32'"),
+            ({"alpha": -1.0}, ValueError, "alpha of Network must be a number in"),
+            ({"backend": "fortran"}, ValueError, "backend must be one of"),
+            ({"n_threads": 0}, ValueError, "n_threads"),
+            ({"random_state": "seed"}, TypeError, "random_state must be"),
+            ({"loss": None}, ValueError, "There is no loss None here"),
+        ],
+    )
+    def test_a_state_that_does_not_hold_together(self, changes, error, message):
+        state = self.net().__getstate__() | changes
+        with pytest.raises(error, match=message):
+            Network.__new__(Network).__setstate__(state)
+
+    def test_a_state_with_parts_missing(self):
+        state = self.net().__getstate__()
+        del state["loss"], state["parameters"]
+        with pytest.raises(ValueError, match="got none of loss, parameters"):
+            Network.__new__(Network).__setstate__(state)
+
+    def test_weights_that_are_not_finite_are_not_lost(self):
+        net = self.net()
+        net.coefs[0][0, 0] = np.nan
+        np.testing.assert_array_equal(pickle.loads(pickle.dumps(net)).get_parameters(), net.get_parameters())
 
 
 def test_repr():

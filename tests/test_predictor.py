@@ -70,6 +70,40 @@ def test_returns_what_the_method_returns(name, method, dtype, backend_name):
         assert_same(out, expected)
 
 
+@pytest.mark.parametrize("hidden", [(), (7,)])
+@pytest.mark.parametrize("width", [1, 17, 30, 64, 300])
+def test_out_may_share_memory_with_x(width, hidden, dtype, backend_name):
+    predictor = Network([width, *hidden, width], dtype=dtype, random_state=0, backend=backend_name).predictor()
+    random = np.random.RandomState(0)
+    for n in (1, 2, 40, 300):
+        rows = random.standard_normal((n, width)).astype(dtype)
+        expected = predictor(rows.copy())
+        room = (n + 1) * width
+        # Where x and out begin in one vector: the same place, or rows of one in the other's.
+        for start, out_start in ((0, 0), (0, 1), (1, 0), (0, width), (width, 0), (width // 2, 0)):
+            memory = np.zeros(room + 1, dtype)
+            x, out = (memory[first : first + n * width].reshape(n, width) for first in (start, out_start))
+            x[:] = rows
+            assert predictor(x, out) is out
+            assert_same(out, expected)
+        x = rows.copy()
+        assert predictor(x, x) is x
+        assert_same(x, expected)
+        memory = rows.copy()
+        assert_same(predictor(memory[:], memory), expected)
+
+
+@pytest.mark.parametrize(("name", "method"), [("binary", "predict_proba"), ("binary", "predict"), ("regression", None)])
+def test_out_of_another_width_or_dtype_in_the_memory_of_x(name, method, dtype, backend_name):
+    predictor = make(name, dtype, backend_name).predictor(method)
+    X = ROWS[:300].astype(dtype)
+    expected = predictor(X)
+    memory = X.copy().view(np.uint8).ravel()
+    x = memory.view(X.dtype).reshape(X.shape)
+    out = memory[-expected.nbytes :].view(expected.dtype).reshape(expected.shape)
+    assert_same(predictor(x, out), expected)
+
+
 def test_defaults(dtype, backend_name):
     X = ROWS[:3].astype(dtype)
     for name, method in (("strings", "predict_proba"), ("regression", "predict"), ("network", "forward")):

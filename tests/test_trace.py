@@ -209,6 +209,27 @@ def test_too_many_paths():
     assert sum(shown) + float(lines[-1].split()[-1]) == pytest.approx(explanation.derivative, abs=1e-3)
 
 
+def test_more_layers_than_calls_can_nest():
+    deep = Network([1] * 1502, activation="identity", random_state=0)
+    for layer in range(1, 1502):
+        deep.W(layer)[:], deep.b(layer)[:] = 1.0, 0.0
+    (path,) = deep.explain([2.0], 5.0, 1, 1, 1).paths
+    assert path.product == (2.0 - 5.0) * 2.0
+    names = [factor.name for factor in path.factors]
+    assert names[:3] == ["dL/da[1501]_1", "da[1501]_1/dz[1501]_1", "dz[1501]_1/da[1500]_1"]
+    assert names[-2:] == ["da[1]_1/dz[1]_1", "dz[1]_1/dw[1]_11"]
+    assert len(names) == 2 * 1501 + 1
+
+
+def test_paths_come_in_the_order_of_their_units():
+    net = Network([1, 1, 2, 3], output_activation="softmax", loss="log_loss", random_state=0)
+    routes = [
+        [int(factor.name.split("]_")[1][0]) for factor in path.factors[1:-1:2]]
+        for path in net.explain([1.0], 0, 1, 1, 1).paths
+    ]
+    assert routes == [[k, unit, 1] for unit in (1, 2) for n in (1, 2, 3) for k in (1, 2, 3)]
+
+
 def test_wide_layers_leave_out_the_middle():
     lines = str(Network([300, 200, 10], random_state=0).trace(np.ones(300), np.zeros(10))).splitlines()
     assert len(lines) < 80

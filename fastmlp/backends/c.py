@@ -179,6 +179,8 @@ class Binding:
     (n, units[0]); X and out are C-contiguous, of `dtype` and `out_dtype`: the caller has checked that. Predictions may
     run in several threads.
 
+    X and out must not overlap, unless `reads_first` and n is 1: then the row has been read when out is written.
+
     Parameters
     ----------
     spec : NetworkSpec
@@ -212,6 +214,8 @@ class Binding:
         struct.form, struct.check_finite = code, finite
         check_status(lib.fm_bind(struct), spec)
         self.few_rows = struct.few_rows
+        # A layer that is the first and the last one writes while it reads.
+        self.reads_first = spec.n_layers > 1
         # Bounded in work, for signals, and in memory for what codes are read off.
         self._rows_per_call = min(_rows_per_call(spec), max(256, _OUTPUTS_PER_CALL // spec.units[-1]))
 
