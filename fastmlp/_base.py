@@ -23,6 +23,7 @@ from fastmlp._sklearn import (
     Options,
     Registered,
     StrOptions,
+    _check_optimize_result,
     _check_sample_weight,
     lbfgs_point_dtype,
 )
@@ -160,11 +161,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 f"This {type(self).__name__} was pickled by a newer fastmlp (state version {version}, expected at most "
                 f"{_STATE_VERSION}): load it with that one."
             )
-        for name, registry in (("activation", ACTIVATIONS), ("loss", LOSSES)):
-            if isinstance(state.get(name), str):
-                registered(registry, name, state[name])
         super().__setstate__(state)
         if "coefs_" in state:
+            for name, registry in (("activation", ACTIVATIONS), ("loss", LOSSES)):
+                if isinstance(state.get(name), str):
+                    registered(registry, name, state[name])
             self._weights = adopt(self.coefs_, self.intercepts_)
             self._short = ShortPath()
         if "_best_coefs" in state:
@@ -342,18 +343,23 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             if prepare is not None:
                 prepare()
             with requested(self.n_threads):
-                weights = self._fit_or_raise(X, y, sample_weight, incremental)
+                weights, warn_of_end = self._fit_or_raise(X, y, sample_weight, incremental)
             finite = bool(np.isfinite(weights.vector).all())
             if not finite and not incremental:
                 before.restore()
         except BaseException:
             before.restore()
             raise
+        # Here, where a filter that makes an error of it leaves a fit that is complete.
+        warn_of_end()
         if not finite:
             raise ValueError(NOT_FINITE)
         return self
 
-    def _fit_or_raise(self, X: Any, y: Any, sample_weight: Any, incremental: bool) -> Weights:
+    def _fit_or_raise(
+        self, X: Any, y: Any, sample_weight: Any, incremental: bool
+    ) -> tuple[Weights, Callable[[], object]]:
+        """Train; return the weights, and what warns of how training ended, if anything is to be said."""
         hidden_layer_sizes = self._hidden_layer_sizes()
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = (X, y, sample_weight)
@@ -376,12 +382,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         weights = self._present_weights()
         callbacks = _Callbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
         if self.solver in STOCHASTIC_SOLVERS:
-            weights = self._run_stochastic(X, targets, sample_weight, incremental, weights, loss, callbacks)
+            trained = self._run_stochastic(X, targets, sample_weight, incremental, weights, loss, callbacks)
         else:
-            weights = self._run_lbfgs(X, targets, sample_weight, weights, loss, callbacks)
+            trained = self._run_lbfgs(X, targets, sample_weight, weights, loss, callbacks)
         if callbacks is not None:
             callbacks.fit_ends()
-        return weights
+        return trained
 
     def _run_stochastic(
         self,
@@ -392,12 +398,14 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         weights: Weights,
         loss: str,
         callbacks: _Callbacks | None,
-    ) -> Weights:
+    ) -> tuple[Weights, Callable[[], object]]:
         spec = self._spec(weights.layout, weights.vector.dtype, loss)
         spec.check_differentiable()
         coefs, intercepts = self.coefs_, self.intercepts_
         backend = get_backend(self.backend)
-        fit_stochastic(
+        if not all(array.flags.writeable for array in (*coefs, *intercepts)):
+            raise ValueError("coefs_ and intercepts_ must be writable to be trained on, got a read-only array.")
+        warn_of_end = fit_stochastic(
             self,
             backend,
             spec,
@@ -414,7 +422,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             self._weights = weights = self._best_weights
         if incremental and may_bind(self, spec, weights, backend, X):
             self._short.step = Increment(self, spec, weights, backend)
-        return weights
+        return weights, warn_of_end
 
     def _run_lbfgs(
         self,
@@ -424,15 +432,15 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         weights: Weights,
         loss: str,
         callbacks: _Callbacks | None,
-    ) -> Weights:
+    ) -> tuple[Weights, Callable[[], object]]:
         dtype = self._lbfgs_dtype(X, targets, weights) if self.dtype is None else np.dtype(self.dtype)
         spec = self._spec(weights.layout, dtype, loss)
         spec.check_differentiable()
         data = self._data(X, targets, sample_weight, spec.dtype)
-        weights = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
+        weights, result = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
         self._weights = weights
         self.coefs_[:], self.intercepts_[:] = weights.lists()
-        return weights
+        return weights, lambda: _check_optimize_result("lbfgs", result, self.max_iter)
 
     @staticmethod
     def _lbfgs_dtype(X: Any, targets: np.ndarray, weights: Weights) -> np.dtype:

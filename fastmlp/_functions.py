@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import math
 from collections.abc import Callable, Iterator
+from numbers import Real
 from types import CellType, CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
@@ -117,7 +118,7 @@ def _with_constants(code: CodeType, constant: Replace) -> CodeType:
 
 
 def may_raise(function: FunctionType) -> bool:
-    """Return whether there is a raise, an assert or an except in a function or in those that it calls.
+    """Return whether there is a raise, an assert or a try in a function or in those that it calls.
 
     Examples
     --------
@@ -132,7 +133,9 @@ def may_raise(function: FunctionType) -> bool:
 
     def look(copy: FunctionType) -> FunctionType:
         for code in _codes(copy.__code__):
-            found.extend(step for step in dis.get_instructions(code) if step.opname in ("RAISE_VARARGS", "RERAISE"))
+            # A handler begins with PUSH_EXC_INFO; those of the compiler's own, as of comprehensions, do not.
+            steps = dis.get_instructions(code)
+            found.extend(step for step in steps if step.opname in ("RAISE_VARARGS", "PUSH_EXC_INFO"))
         return copy
 
     rebuilt(function, wrap=look)
@@ -216,7 +219,14 @@ def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
         given = [np.broadcast_to(np.asarray(other, dtype), first.shape).ravel() for other in others]
         with np.errstate(all="ignore"):
             results = [scalar(*numbers) for numbers in zip(first.ravel(), *given, strict=True)]
-        return np.array(results, dtype).reshape(first.shape)
+        try:
+            return np.array(results, dtype).reshape(first.shape)
+        except (TypeError, ValueError):
+            i = next((i for i, result in enumerate(results) if np.ndim(result) or not isinstance(result, Real)), 0)
+            raise TypeError(
+                f"Expected {function.__name__} to return a real number, got {results[i]!r} at "
+                f"{', '.join(f'{numbers[i]:g}' for numbers in (first.ravel(), *given))}."
+            ) from None
 
     apply.of_numbers = scalar  # type: ignore[attr-defined]
     return apply

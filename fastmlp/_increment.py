@@ -117,6 +117,7 @@ class Increment:
         try:
             return (
                 _watched(attributes) == self._state
+                and self._weights.is_writable()
                 and (not self._single or self._weights.is_shown(attributes["coefs_"], attributes["intercepts_"]))
                 and attributes.get("loss") == self._loss
                 and all(entry.is_current for entry in self._own)

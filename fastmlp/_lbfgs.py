@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp._sklearn import _check_optimize_result, lbfgs_print_options
+from fastmlp._sklearn import lbfgs_print_options
 from fastmlp._weights import Weights
 from fastmlp.backends import Backend, Data, Evaluator
 from fastmlp.spec import NetworkSpec
@@ -48,13 +48,11 @@ def fit_lbfgs(
     data: Data,
     loss_scale: float,
     callbacks: Any,
-) -> Weights:
-    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights found.
+) -> tuple[Weights, Any]:
+    """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights and scipy's result.
 
     They are of the estimator's `dtype`, or float64, also where `spec` has the loss evaluated in single precision.
-
-    Warns with scikit-learn's ConvergenceWarning when scipy stopped for another reason than convergence. `callbacks` is
-    an object with `begins` and `ends`, or None.
+    `callbacks` is an object with `begins` and `ends`, or None.
     """
     from scipy.optimize import minimize
 
@@ -86,6 +84,6 @@ def fit_lbfgs(
             **lbfgs_print_options(estimator.verbose),
         },
     )
-    estimator.n_iter_ = _check_optimize_result("lbfgs", result, estimator.max_iter)
+    estimator.n_iter_ = result.nit
     estimator.loss_ = result.fun
-    return found(result.x)
+    return found(result.x), result

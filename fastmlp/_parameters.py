@@ -230,7 +230,11 @@ def check_parameters(
         if isinstance(value, (bool, np.bool_)) or not isinstance(value, Real):
             raise TypeError(f"{name} of {owner} must be a real number, got {value!r} of type {type(value).__name__}.")
         interval = limits.get(name, Interval())
-        if float(value) not in interval:
+        try:
+            number = float(value)
+        except OverflowError:  # an integer or fraction of more digits than an error message should have
+            raise ValueError(f"{name} of {owner} must be a number in {interval}, got one beyond 1.8e308.") from None
+        if number not in interval:
             raise ValueError(f"{name} of {owner} must be a number in {interval}, got {value!r}.")
-        checked[name] = float(value)
+        checked[name] = number
     return checked

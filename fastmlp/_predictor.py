@@ -47,7 +47,21 @@ class Source:
 
     def fast(self, form: str) -> Predictor:
         """Return the predictor of a form (see `fastmlp.backends.c.Binding`)."""
-        return fast_predictor(self._backend.bind(self._spec, self._bound, form), self._n_threads)
+
+        def bound() -> Predictor:
+            return fast_predictor(self._backend.bind(self._spec, self._bound, form), self._n_threads)
+
+        predict, own = bound(), self._spec.own
+        if not own:
+            return predict
+
+        def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+            nonlocal predict, own
+            if not all(entry.is_current for entry in own):
+                predict, own = bound(), self._spec.own  # the names stand for other functions by now
+            return predict(x, out)
+
+        return predictor
 
     def plain(self, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
         """Return a predictor on any backend: `decode` makes predictions of outputs."""
@@ -145,7 +159,7 @@ def plain_predictor(outputs: Callable[[np.ndarray], np.ndarray], width: int, dty
             raise _wrong_shape(shape, width)
         if not x.flags.c_contiguous:
             raise _wrong_layout(x, None)
-        results = outputs(x)
+        results = outputs(np.asarray(x))
         return results if out is None else _copy(results, out)
 
     return predictor

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -192,7 +193,7 @@ def fit_stochastic(
     loss_scale: float,
     score: Callable[[Validation], float],
     callbacks: Any,
-) -> None:
+) -> Callable[[], object]:
     """Train by sgd or adam until a stopping rule holds, ``max_iter`` epochs have passed, or for one epoch.
 
     Parameters
@@ -211,6 +212,11 @@ def fit_stochastic(
     score : callable
         The validation score of the present weights.
     callbacks : object with `begins` and `ends`, or None
+
+    Returns
+    -------
+    callable
+        What warns of how training ended, if anything is to be said.
     """
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer = Optimizer(estimator, weights)
@@ -234,6 +240,7 @@ def fit_stochastic(
     estimator.n_iter_ = 0
     max_iter = 1 if incremental else estimator.max_iter
     alone = validation is not None or callbacks is not None
+    warn_of_end: Callable[[], object] = _say_nothing
     try:
         while estimator.n_iter_ < max_iter:
             if callbacks is not None:
@@ -246,16 +253,22 @@ def fit_stochastic(
             if stopping:
                 break
             if estimator.n_iter_ == estimator.max_iter and not incremental:
-                warn(
+                warn_of_end = partial(
+                    warn,
                     f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
                     "hasn't converged yet.",
                     ConvergenceWarning,
                 )
     except KeyboardInterrupt:
-        warn("Training interrupted by user.")
+        warn_of_end = partial(warn, "Training interrupted by user.")
     if estimator.early_stopping:
         estimator.coefs_ = estimator._best_coefs
         estimator.intercepts_ = estimator._best_intercepts
+    return warn_of_end
+
+
+def _say_nothing() -> None:
+    """Stand for a warning where there is nothing to warn of."""
 
 
 def _quiet_epochs(estimator: BaseMLP) -> int:
@@ -266,7 +279,7 @@ def _quiet_epochs(estimator: BaseMLP) -> int:
     optimizer = estimator._optimizer
     if estimator.verbose or (optimizer.state.name == "sgd" and optimizer.lr_schedule == "invscaling"):
         return 1
-    most = float(estimator.n_iter_no_change) - estimator._no_improvement_count + 1
+    most = float(estimator.n_iter_no_change) - vars(estimator).get("_no_improvement_count", 0) + 1
     return int(max(1, min(most, _MOST_AT_ONCE)))
 
 

@@ -284,7 +284,7 @@ def check_sample_weight(sample_weight: Any, spec: NetworkSpec, n_rows: int) -> n
     TypeError
         When they are no real numbers.
     ValueError
-        When they have another shape, are negative or not finite, or sum to zero or infinity.
+        When they have another shape, are negative or not finite, or their sum is zero, too small or too large.
     """
     if sample_weight is None:
         return None
@@ -295,6 +295,9 @@ def check_sample_weight(sample_weight: Any, spec: NetworkSpec, n_rows: int) -> n
         raise ValueError("sample_weight must not be zero everywhere, got only zeros.")
     with np.errstate(over="ignore"):
         total = weights.sum()
-    if not np.isfinite(total):
-        raise ValueError(f"sample_weight must have a finite sum in {weights.dtype}, got {total:g}.")
+    limits = np.finfo(weights.dtype)
+    if not limits.tiny <= total <= limits.max:
+        raise ValueError(
+            f"sample_weight must have a sum from {limits.tiny:g} to {limits.max:g}, for {weights.dtype}, got {total:g}."
+        )
     return weights

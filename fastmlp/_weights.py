@@ -70,6 +70,10 @@ class Weights:
             and all(a is b for a, b in zip(intercepts, mine[1], strict=True))
         )
 
+    def is_writable(self) -> bool:
+        """Return whether the user has made none of the views read-only."""
+        return all(view.flags.writeable for views in self._views for view in views)
+
     def write_to(self, coefs: Sequence[np.ndarray], intercepts: Sequence[np.ndarray]) -> None:
         """Write the values into arrays that lie anywhere."""
         for views, arrays in zip(self._views, (coefs, intercepts), strict=True):

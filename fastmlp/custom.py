@@ -99,9 +99,10 @@ def activation(
     ----------
     function : callable, optional
         ``function(z, *parameters) -> a``, of numbers. A plain function; a lambda and a closure are, too. What it uses
-        from outside is taken as it is now. The compiled backends, "c" and "numba", need Numba and a function that
-        Numba compiles: arithmetic, comparisons, ``math`` and ``numpy`` functions of numbers, loops, other such
-        functions. They compute with numbers of the network's dtype. Not given: a decorator is returned.
+        from outside is taken as it is now; the contents of arrays and the attributes of modules that it uses must not
+        change any more, as compiled code would not see that. The compiled backends, "c" and "numba", need Numba and a
+        function that Numba compiles: arithmetic, comparisons, ``math`` and ``numpy`` functions of numbers, loops, other
+        such functions. They compute with numbers of the network's dtype. Not given: a decorator is returned.
     name : str, optional
         None: the name of the function.
     derivative : callable
@@ -375,7 +376,10 @@ def _check_ends(name: str, ends: Any) -> tuple[float, float]:
         raise TypeError(f"{name} must be a pair of numbers (low, high), or None, got {ends!r}.")
     if not low < high:
         raise ValueError(f"{name} must be a pair of numbers (low, high) with low < high, got {ends!r}.")
-    return float(low), float(high)
+    try:
+        return float(low), float(high)
+    except OverflowError:
+        raise ValueError(f"{name} must be a pair of numbers (low, high), or None, got one beyond 1.8e308.") from None
 
 
 def _closed(low: bool, high: bool) -> str:

@@ -144,10 +144,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     Notes
     -----
     With the same `random_state` the result is that of scikit-learn's `MLPClassifier` to rounding: below 1e-9 with
-    "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
-    instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
-    last whole step with a warning, and interrupts "lbfgs"; it is served between blocks of 256 rows, which take a
-    tenth of a second from some millions of weights on.
+    "sgd" and "adam" in float64, unless training itself amplifies rounding (large steps with units that die). With the C
+    backend and those two solvers it has the same bits on any processor with FMA instructions. When a fit fails, the
+    estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the last whole step with a warning, and
+    interrupts "lbfgs"; it is served between blocks of 256 rows, which take a tenth of a second from some millions of
+    weights on.
 
     The activation "randomized_leaky_relu" draws its slopes in the steps of "sgd" and "adam", from a key that every fit
     and `partial_fit` takes from `random_state` after the initial weights and before the validation split. Predictions,
@@ -601,10 +602,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     Notes
     -----
     With the same `random_state` the result is that of scikit-learn's `MLPRegressor` to rounding: below 1e-9 with
-    "sgd" and "adam" in float64. With the C backend and those two solvers it has the same bits on any processor with FMA
-    instructions. When a fit fails, the estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the
-    last whole step with a warning, and interrupts "lbfgs"; it is served between blocks of 256 rows, which take a
-    tenth of a second from some millions of weights on.
+    "sgd" and "adam" in float64, unless training itself amplifies rounding (large steps with units that die). With the C
+    backend and those two solvers it has the same bits on any processor with FMA instructions. When a fit fails, the
+    estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the last whole step with a warning, and
+    interrupts "lbfgs"; it is served between blocks of 256 rows, which take a tenth of a second from some millions of
+    weights on.
 
     The activation "randomized_leaky_relu" draws its slopes in the steps of "sgd" and "adam", from a key that every fit
     and `partial_fit` takes from `random_state` after the initial weights and before the validation split. Predictions,
@@ -706,6 +708,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             dtype=(np.float64, np.float32),
             reset=reset,
         )
+        if hasattr(y, "tocsr") and y.shape[1] > 1:
+            y = y.toarray()
         if y.dtype.kind not in "biuf":
             raise TypeError(f"y must hold real numbers (float, integer or bool), got dtype {y.dtype}.")
         if y.ndim == 2 and y.shape[1] == 1:

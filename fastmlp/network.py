@@ -25,7 +25,7 @@ from fastmlp.activations import ACTIVATIONS, get_activation
 from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backend
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.solvers import SolverState
-from fastmlp.spec import ActivationLike, NetworkSpec, make_spec
+from fastmlp.spec import ActivationLike, NetworkSpec, make_spec, resolve_activation
 from fastmlp.training import draw_key, draw_parameters, run_training
 
 if TYPE_CHECKING:
@@ -35,7 +35,10 @@ _FORMAT = 1
 """Version of what a pickle holds."""
 
 _STATE = ("units", "activations", "loss", "dtype", "alpha", "backend", "n_threads", "parameters", "random_state")
-"""What it holds beside that."""
+"""What it holds beside that, and beside attributes that others have set."""
+
+_OWN = ("_alpha", "_backend_name", "_n_threads", "_params", "_random_state", "_spec")
+"""Attributes that a network sets itself."""
 
 
 class Network:
@@ -112,8 +115,9 @@ class Network:
         spec = make_spec(units, activation, output_activation, loss, dtype)
         self._set_up(spec, alpha, check_random_state(random_state), backend, n_threads)
         self._import_backend()
-        hidden: list[object] = [name for name, _ in spec.activations[:-1]]
-        all_logistic = all(name == "logistic" for name in hidden or [activation])
+        hidden = [name for name, _ in spec.activations[:-1]]
+        of_none = [] if hidden or not activation else [resolve_activation(activation, is_output=False)[0]]
+        all_logistic = {*hidden, *of_none} == {"logistic"}
         factors = [2.0 if name == "logistic" else 6.0 for name in hidden] + [2.0 if all_logistic else 6.0]
         draw_parameters(spec, factors, self._random_state, self._params)
 
@@ -731,6 +735,7 @@ class Network:
             "n_threads": self._n_threads,
             "parameters": self._params.copy(),
             "random_state": deepcopy(self._random_state),
+            "attributes": {name: value for name, value in vars(self).items() if name not in _OWN},
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -752,6 +757,7 @@ class Network:
         random_state = check_random_state(state["random_state"])
         self._set_up(spec, state["alpha"], random_state, state["backend"], state["n_threads"])
         self._params[:] = parameters
+        vars(self).update(state.get("attributes", {}))
 
 
 def _by_name(activation: str, block: Sequence[float]) -> dict[str, float]:

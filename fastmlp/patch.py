@@ -8,6 +8,7 @@ From Python: `patch_sklearn` and `unpatch_sklearn`. From the shell, for a script
 from __future__ import annotations
 
 import builtins
+import os
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -82,12 +83,14 @@ def main(arguments: list[str]) -> int:
         return 2
     patch_sklearn()
     sys.argv = list(arguments)
-    sys.path[0] = str(Path(script).resolve().parent)
+    if not sys.flags.safe_path:
+        sys.path[0] = str(Path(script).resolve().parent)
+    file = os.path.abspath(script)  # noqa: PTH100 (links stay what they are)
     # Not by runpy, which takes the module away when the script ends: threads and exit handlers may still need it.
     program = ModuleType("__main__")
-    vars(program).update(__file__=script, __builtins__=builtins)
+    vars(program).update(__file__=file, __builtins__=builtins)
     sys.modules["__main__"] = program
-    exec(compile(Path(script).read_bytes(), script, "exec"), vars(program))
+    exec(compile(Path(script).read_bytes(), file, "exec", dont_inherit=True), vars(program))
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from numbers import Integral
@@ -142,7 +142,7 @@ def check_units(units: Sequence[int]) -> tuple[int, ...]:
     >>> check_units([4, 3, 1])
     (4, 3, 1)
     """
-    if isinstance(units, (str, bytes, Mapping)) or not hasattr(units, "__iter__"):
+    if isinstance(units, (str, bytes, Mapping, Set)) or not hasattr(units, "__iter__"):
         raise TypeError(f"units must be a sequence of integers such as [4, 3, 1], got {units!r}.")
     units = tuple(units)
     for n in units:

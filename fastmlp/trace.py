@@ -215,7 +215,7 @@ class Explanation:
     @property
     def derivative(self) -> float:
         """Sum of the products of all paths, and of the penalty's part."""
-        return math.fsum([*(path.product for path in self.paths), self.penalty])
+        return _sum([*(path.product for path in self.paths), self.penalty])
 
     def __str__(self) -> str:
         name = _parameter(self.layer, self.i, self.j)
@@ -234,7 +234,7 @@ class Explanation:
             )
             lines += ["  " + names, f"  {values} = {path.product:z.4g}"]
         if len(shown) < len(self.paths):
-            rest = math.fsum([path.product for path in self.paths] + [-path.product for path in shown])
+            rest = _sum([path.product for path in self.paths] + [-path.product for path in shown])
             lines += [f"  {len(self.paths) - len(shown)} more paths of smaller products, together {rest:z.4g}"]
         if self.penalty:
             lines += [f"  alpha * {name} = {self.penalty:z.4g}"]
@@ -250,7 +250,8 @@ def trace(net: Network, x: Any, y: Any) -> Trace:
     x = check_inputs(_row("x", x, spec.units[0]), spec)
     y = _target_row(y, spec)
     layers = range(1, spec.n_layers + 1)
-    W, b = {n: net.W(n).copy() for n in layers}, {n: net.b(n).copy()[:, np.newaxis] for n in layers}
+    W = {n: coefs.T.copy() for n, coefs in enumerate(net.coefs, start=1)}
+    b = {n: intercepts[:, np.newaxis].copy() for n, intercepts in enumerate(net.intercepts, start=1)}
     z = {n: row.T for n, row in enumerate(net.preactivations(x), start=1)}
     a = {n: row.T for n, row in enumerate([x.copy(), *net.activations(x)])}
     slope = {n: _slope(spec, n, z[n], a[n]) for n in layers}
@@ -334,6 +335,14 @@ def explain(net: Network, x: Any, y: Any, layer: int, i: int, j: int | None) -> 
     last = Factor(f"dz[{layer}]_{i}/d{_parameter(layer, i, j)}", value)
     paths = tuple(Path((*factors, last)) for factors in _paths(traced, layer, i))
     return Explanation(layer, i, j, paths, penalty)
+
+
+def _sum(terms: list[float]) -> float:
+    """Return the exact sum, rounded; where it or a part of it is not finite, what adding up gives."""
+    try:
+        return math.fsum(terms)
+    except (OverflowError, ValueError):
+        return sum(terms)
 
 
 def _parameter(layer: int, i: int, j: int | None) -> str:

@@ -109,7 +109,7 @@ def run_training(
     Notes
     -----
     When the trainer raises, or a parameter is no longer finite, `params` are put back to what they were. Only an
-    interrupt by the user (Ctrl-C) keeps the last whole step, and warns instead of going on.
+    interrupt by the user (Ctrl-C) keeps the last whole step, if it is finite, and warns instead of going on.
     """
     curve: list[float] = []
     try:
@@ -117,6 +117,14 @@ def run_training(
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=3)
     return curve
+
+
+def _check_finite(params: np.ndarray, when: str) -> None:
+    if not np.isfinite(params).all():
+        raise ValueError(
+            f"Training expected to keep all parameters finite, got NaN or infinity {when}; they were put back. "
+            "Lower the learning rate or scale X."
+        )
 
 
 def _extend_curve(
@@ -132,12 +140,12 @@ def _extend_curve(
     while len(curve) < epochs:
         started = perf_counter()
         try:
-            losses = trainer.run(min(at_once, epochs - len(curve)))
-            if not np.isfinite(params).all():
-                raise ValueError(
-                    "Training expected to keep all parameters finite, got NaN or infinity after "
-                    f"{len(curve) + len(losses.data)} epochs; they were put back. Lower the learning rate or scale X."
-                )
+            try:
+                losses = trainer.run(min(at_once, epochs - len(curve)))
+            except KeyboardInterrupt:
+                _check_finite(params, f"in epoch {len(curve) + 1} or the next, when training was interrupted")
+                raise
+            _check_finite(params, f"after {len(curve) + len(losses.data)} epochs")
         except KeyboardInterrupt:
             raise
         except BaseException:

@@ -489,6 +489,8 @@ def test_what_cannot_be_checked_is_refused(function):
         ({"range": 3}, TypeError, "range must be a pair"),
         ({"range": ("a", "b")}, TypeError, "range must be a pair"),
         ({"range": (1, 0)}, ValueError, "low < high"),
+        ({"range": (0, 10**400)}, ValueError, r"range must be a pair of numbers .* beyond 1.8e308"),
+        ({"parameters": {"p": 10**400}}, ValueError, "p of your activation .* got one beyond 1.8e308"),
         ({"range": (0, 1)}, ValueError, r"not in the range \(0, 1\): at z = -20.* it is -20"),
     ],
 )
@@ -514,6 +516,25 @@ def with_assert(z):
 def test_functions_that_may_raise_are_refused(function):
     with pytest.raises(ValueError, match="has a raise, an assert or a try"):
         fastmlp.activation(function, name="raising", derivative=lambda z: 1.0)
+
+
+def test_handlers_that_the_compiler_adds_are_none_of_the_user():
+    factors = (0.5, 0.5)
+    sums = [
+        lambda z: sum([z * k for k in factors]),
+        lambda z: sum(z * k for k in factors),
+        lambda z: sum(dict.fromkeys((1, 2), z).values()) / 2,
+    ]
+    for i, function in enumerate(sums):
+        fastmlp.activation(function, name=f"sum {i}", derivative=lambda z: 1.0)
+
+
+def test_a_function_that_is_complex_at_some_points():
+    with pytest.raises(TypeError, match=r"Expected root to return a real number, got .*j\) at -"):
+
+        @fastmlp.activation(derivative=lambda a: 0.5 / a)
+        def root(z):
+            return float(z) ** 0.5
 
 
 def test_intervals_say_what_goes_together():
@@ -549,8 +570,11 @@ def test_a_replaced_function_is_used_no_longer(any_backend):
     assert grad == pytest.approx(36.0)
     with pytest.raises(ValueError, match="replace=True"):
         line("line", 5.0)
+    predictor = net.predictor()
+    assert predictor(np.array([[3.0]])).item() == 6.0
     new = line("line", 5.0, replace=True)
     assert net.forward([[3.0]]).item() == 15.0
+    assert [predictor(np.array([[3.0]])).item() for _ in range(2)] == [15.0, 15.0]
     assert net.gradients([[3.0]], [0.0])[0][0].item() == pytest.approx(225.0)
     for use in (
         lambda: Network([1, 1], output_activation=old),

@@ -530,6 +530,77 @@ def test_rows_are_not_copied(iris, monkeypatch):
     assert seen[0] is X
 
 
+@pytest.mark.parametrize("name", ["sigmoid", 5, None])
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_a_mistyped_name_is_reported_by_fit_and_no_earlier(name, duplicate):
+    twin = duplicate(MLPClassifier(activation=name))
+    assert twin.activation == name
+    with pytest.raises(ValueError, match="The 'activation' parameter"):
+        twin.fit([[0.0], [1.0]], [0, 1])
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"early_stopping": True}, {"solver": "sgd"}, {"solver": "lbfgs"}], ids=lambda options: str(options)
+)
+def test_a_filter_that_makes_an_error_of_the_last_warning_leaves_the_model(options, iris):
+    options = {"max_iter": 3, "random_state": 0, **options}
+    expected = MLPClassifier(**options).fit(*iris)
+    model = MLPClassifier(**options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ConvergenceWarning)
+        with pytest.raises(ConvergenceWarning):
+            model.fit(*iris)
+    np.testing.assert_array_equal(model.predict_proba(iris[0]), expected.predict_proba(iris[0]))
+    assert model.n_iter_ == expected.n_iter_ == 3
+    assert model.loss_ == expected.loss_
+    # Before training ends such an error is one like any other.
+    model.set_params(solver="sgd", batch_size=10**6, warm_start=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        with pytest.raises(UserWarning, match="batch_size"):
+            model.fit(*iris)
+    np.testing.assert_array_equal(model.predict_proba(iris[0]), expected.predict_proba(iris[0]))
+    assert model.n_iter_ == 3
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_read_only_weights_are_not_trained_on(backend):
+    X = np.random.RandomState(0).standard_normal((20, 3))
+    model = MLPRegressor(hidden_layer_sizes=(4,), random_state=0, max_iter=3, backend=backend).fit(X, X[:, 0])
+    for _ in range(3):  # the long way, then the short one
+        model.partial_fit(X, X[:, 0])
+    for array in (model.coefs_[0], model.intercepts_[1]):
+        kept = model.get_params(), array.copy(), model.loss_
+        array.flags.writeable = False
+        for call in (model.partial_fit, model.set_params(warm_start=True).fit):
+            with pytest.raises(ValueError, match="must be writable to be trained on, got a read-only array"):
+                call(X, X[:, 0])
+        model.set_params(warm_start=False)
+        assert (model.get_params(), model.loss_) == (kept[0], kept[2])
+        np.testing.assert_array_equal(array, kept[1])
+        array.flags.writeable = True
+    model.partial_fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("solver", ["adam", "lbfgs"])
+def test_sparse_targets_of_a_regression(solver):
+    X = np.random.RandomState(0).standard_normal((60, 5))
+    Y = (X[:, :2] > 0) * X[:, :2]
+    options = {"solver": solver, "hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+    expected = MLPRegressor(**options).fit(X, Y).predict(X)
+    for sparse in (sp.csr_array, sp.csr_matrix):
+        np.testing.assert_array_equal(MLPRegressor(**options).fit(X, sparse(Y)).predict(X), expected)
+        with pytest.raises(TypeError):
+            MLPRegressor(**options).fit(X, sparse(Y[:, :1]))
+
+
+def test_partial_fit_with_another_solver_than_fit(iris):
+    for cls in (MLPClassifier, SklearnClassifier):
+        model = cls(solver="lbfgs", max_iter=3, random_state=0).fit(*iris).set_params(solver="adam")
+        with pytest.raises(AttributeError, match="no attribute 'loss_curve_'"):
+            model.partial_fit(*iris)
+
+
 def test_patch_and_unpatch():
     import sklearn.neural_network as module
 
@@ -562,6 +633,36 @@ def test_patched_script(tmp_path):
     assert first == f"fastmlp.estimators {[str(script), '-x', '1']} helped __main__"
     assert second.startswith("sklearn.")
     assert at_exit == "__main__"
+
+
+def test_a_patched_script_runs_as_it_would_without(tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "named_on_the_path.py").write_text("")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import os, sys\n"
+        "def f(x: int): pass\n"
+        "try:\n    import named_on_the_path as found\nexcept ImportError:\n    found = None\n"
+        "def failing(): raise RuntimeError\n"
+        "try:\n    failing()\nexcept RuntimeError as error:\n"
+        "    print(error.__traceback__.tb_next.tb_frame.f_code.co_filename)\n"
+        "print(f.__annotations__, __file__, sys.argv, bool(found), sys.path[:1], sys.flags.safe_path)\n"
+    )
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "elsewhere"), *sys.path])}
+    for variables in ({}, {"PYTHONSAFEPATH": "1"}):
+        plain, patched = (
+            subprocess.run(
+                [sys.executable, *options, "script.py", "-x"],
+                cwd=tmp_path,
+                env=environment | variables,
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
+            for options in ([], ["-m", "fastmlp.patch"])
+        )
+        assert patched == plain
+        assert "<class 'int'>" in plain
 
 
 @pytest.mark.parametrize("arguments", [[], ["no_such_script.py"], ["-h"]])
@@ -633,8 +734,9 @@ def test_lbfgs_evaluates_in_the_precision_of_data_and_weights(monkeypatch, X, y,
 
     def noting(estimator, backend, spec, *rest):
         seen.append(str(spec.dtype))
-        weights.append(fit(estimator, backend, spec, *rest))
-        return weights[-1]
+        found, result = fit(estimator, backend, spec, *rest)
+        weights.append(found)
+        return found, result
 
     monkeypatch.setattr(_base, "fit_lbfgs", noting)
     rng = np.random.default_rng(0)

@@ -526,7 +526,8 @@ class TestInputs:
             ([1, 2, -1], ValueError, "negative.*-1"),
             ([1, 2, np.nan], ValueError, "finite.*NaN"),
             ([0, 0, 0], ValueError, "zero"),
-            ([1e308, 1e308, 1], ValueError, "finite sum in float64, got inf"),
+            ([1e308, 1e308, 1], ValueError, "sum from .* for float64, got inf"),
+            ([1e-310, 0, 1e-310], ValueError, r"sum from .* for float64, got 2e-310"),
             (["a", "b", "c"], TypeError, "real numbers"),
             (1.0, ValueError, r"\(3,\).*\(\)"),
         ],
@@ -543,6 +544,7 @@ class TestInputs:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"units": {3, 1}}, TypeError, "units must be a sequence"),
         ({"units": [3]}, ValueError, r"at least two widths.*\(3,\)"),
         ({"units": []}, ValueError, "at least two widths"),
         ({"units": [3, 0, 1]}, ValueError, r"at least 1.*\(3, 0, 1\)"),
@@ -730,6 +732,26 @@ class TestFit:
         assert 0 < len(curve) < 10**7
         assert net.loss(X, Y) < before
 
+    def test_an_interrupt_of_training_that_diverges(self, backend, monkeypatch):
+        net, X, Y = random_case(backend=backend.name)
+        before = net.get_parameters()
+        trainer = backend.trainer
+
+        def interrupted(*arguments):
+            inner = trainer(*arguments)
+
+            class Interrupted:
+                def run(self, n_epochs):
+                    inner.run(200)
+                    raise KeyboardInterrupt
+
+            return Interrupted()
+
+        monkeypatch.setattr(backend, "trainer", interrupted)
+        with pytest.raises(ValueError, match="when training was interrupted; they were put back"):
+            net.fit(1e3 * X, Y, solver="sgd", learning_rate=1e6)
+        np.testing.assert_array_equal(net.get_parameters(), before)
+
     def test_an_interrupt_in_a_callback(self, backend):
         net, X, Y = random_case(backend=backend.name)
 
@@ -750,6 +772,7 @@ class TestFit:
             ({"solver": "sgd", "epsilon": 1e-8}, TypeError, "'sgd' has no parameter 'epsilon'"),
             ({"solver": "adam", "momentum": 0.9}, TypeError, "'adam' has no parameter 'momentum'"),
             ({"solver": "adam", "nesterov": False}, TypeError, "'adam' has no parameter 'nesterov'"),
+            ({"learning_rate": 10**400}, ValueError, r"learning_rate.*\(0, inf\), got one beyond 1.8e308"),
             ({"learning_rate": 0}, ValueError, r"learning_rate.*\(0, inf\), got 0"),
             ({"learning_rate": "fast"}, TypeError, "learning_rate.*real number"),
             ({"solver": "sgd", "momentum": 2}, ValueError, r"momentum.*\[0, 1\], got 2"),
@@ -789,6 +812,17 @@ def test_epochs_are_run_several_at_once_but_not_for_long(monkeypatch):
     sizes.clear()
     run_training(Clockwork(), np.zeros(1), 5, callback=lambda epoch, loss: False)
     assert sizes == [1] * 5
+
+
+@pytest.mark.parametrize("hidden", [(), (3,), (3, 4)])
+def test_initial_weights_do_not_depend_on_how_an_activation_is_given(hidden):
+    for name in ("logistic", "relu"):
+        by_name, by_pair, by_entry = (
+            Network([2, *hidden, 1], activation=given, random_state=0).get_parameters()
+            for given in (name, (name, {}), ACTIVATIONS[name])
+        )
+        np.testing.assert_array_equal(by_pair, by_name)
+        np.testing.assert_array_equal(by_entry, by_name)
 
 
 class TestPickle:
@@ -852,6 +886,21 @@ class TestPickle:
         del state["loss"], state["parameters"]
         with pytest.raises(ValueError, match="got none of loss, parameters"):
             Network.__new__(Network).__setstate__(state)
+
+    def test_attributes_of_others_go_along(self):
+        class Named(Network):
+            pass
+
+        net = Named([2, 1], random_state=0)
+        net.label = {"name": "first"}
+        twin = copy.deepcopy(net)
+        assert twin.label == net.label
+        assert twin.label is not net.label
+        state = net.__getstate__()
+        del state["attributes"]  # of an earlier version
+        old = Network.__new__(Network)
+        old.__setstate__(state)
+        np.testing.assert_array_equal(old.get_parameters(), net.get_parameters())
 
     def test_weights_that_are_not_finite_are_not_lost(self):
         net = self.net()

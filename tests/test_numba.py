@@ -44,6 +44,23 @@ def test_every_coupled_activation_has_its_kernels():
     assert set(_numba_formulas._COUPLED) == coupled
 
 
+def test_without_a_folder_for_the_cache(monkeypatch):
+    from numba.core import caching
+
+    from fastmlp.backends import _numba_jit
+
+    monkeypatch.setattr(caching.CodeLibraryCacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(caching.CompileResultCacheImpl, "_locator_classes", [])
+
+    def doubled(x):
+        return 2 * x
+
+    with pytest.raises(RuntimeError, match="cannot cache"):
+        numba.njit(["f8(f8)"], cache=True)(doubled)
+    assert _numba_jit.entry(doubled, "doubled", "f8(f8)")(2.0) == 4.0
+    assert _numba_jit.kernel(doubled, "doubled", "f8(f8)").ctypes(2.0) == 4.0
+
+
 def test_what_is_compiled_is_kept(tmp_path):
     code = """
 import numpy as np

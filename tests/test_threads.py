@@ -21,7 +21,7 @@ from conftest import assert_same_bits
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, Network, _threads
 from fastmlp._threads import Threads, available, check_n_threads, requested, threads
-from fastmlp.backends import Plan, get_backend
+from fastmlp.backends import Plan, available_backends, get_backend
 from fastmlp.layout import aligned_zeros
 from fastmlp.solvers import SOLVERS, SolverState
 
@@ -585,6 +585,31 @@ def test_forks_while_another_thread_computes():
         stop.set()
         thread.join()
     assert set(results) == {expected}
+
+
+@pytest.mark.parametrize("backend", available_backends())
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_child_forked_in_a_fit_can_draw_from_the_same_generator(backend):
+    random_state = np.random.RandomState(0)
+    net = Network([4, 5, 1], backend=backend, random_state=0)
+    X, Y = np.ones((3000, 4)), np.ones(3000)
+    net.fit(X, Y, epochs=1)
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=lambda: net.fit(X, Y, epochs=10**6, callback=lambda *_: stop.is_set(), random_state=random_state)
+    )
+
+    def draws():
+        net.fit(X[:10], Y[:10], epochs=1, random_state=random_state)
+        return str(random_state.randint(10)).encode()
+
+    thread.start()
+    try:
+        assert all(forks(draws).isdigit() for _ in range(5))
+    finally:
+        stop.set()
+        thread.join()
 
 
 @needs_c

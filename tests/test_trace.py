@@ -1,5 +1,7 @@
 """`Network.trace` and `Network.explain`: the worked example, every loss and activation against `gradients`."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -207,6 +209,15 @@ def test_too_many_paths():
     assert shown == pytest.approx(products[:7], rel=1e-3)
     assert lines[-1].startswith("  393 more paths of smaller products, together ")
     assert sum(shown) + float(lines[-1].split()[-1]) == pytest.approx(explanation.derivative, abs=1e-3)
+
+
+@pytest.mark.parametrize(("second", "expected"), [(-1e200, math.nan), (1e200, math.inf)])
+def test_a_derivative_that_is_not_finite(second, expected):
+    wide = Network.from_weights([[[1.0]], [[1e200, second]]], [[0.0], [0.0, 0.0]], activation="identity")
+    explanation = wide.explain([1.0], [-1e200, -1e200], 1, 1, 1)
+    assert [path.product for path in explanation.paths] == [math.inf, math.copysign(math.inf, second)]
+    assert repr(explanation.derivative) == repr(expected)
+    assert f"dL/dw[1]_11 = {expected:g}" in str(explanation)
 
 
 def test_more_layers_than_calls_can_nest():

@@ -49,9 +49,20 @@ def _named(function: Callable, name: str, variables: dict[str, Any]) -> Callable
     return copy
 
 
+def _cached(compiled: Callable[[bool], Any]) -> Any:
+    """Return what is compiled with a cache, or without where there is no folder for one that can be written to."""
+    try:
+        return compiled(True)
+    except RuntimeError as error:
+        if "cannot cache" not in str(error):
+            raise
+        return compiled(False)
+
+
 def entry(function: Callable, name: str, signature: Any, **variables: Any) -> Callable:
     """Return a function compiled for one signature and callable from Python, from the cache where it is there."""
-    return numba.njit([signature], nogil=True, error_model="numpy", cache=True)(_named(function, name, variables))
+    options = {"nogil": True, "error_model": "numpy"}
+    return _cached(lambda keep: numba.njit([signature], cache=keep, **options)(_named(function, name, variables)))
 
 
 def kernel(function: Callable, name: str, signature: Any, *, keep: bool = True, **variables: Any) -> Any:
@@ -59,7 +70,11 @@ def kernel(function: Callable, name: str, signature: Any, *, keep: bool = True, 
 
     `keep` says whether it may come from the cache on disk, and go there.
     """
-    return numba.cfunc(signature, error_model="numpy", cache=keep)(_named(function, name, variables))
+
+    def compiled(keep: bool) -> Any:
+        return numba.cfunc(signature, error_model="numpy", cache=keep)(_named(function, name, variables))
+
+    return _cached(compiled) if keep else compiled(keep)
 
 
 @intrinsic

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import __version__
+from fastmlp._held import Held
 from fastmlp._threads import get_limit, register_with_threadpoolctl
 from fastmlp._validation import check_finite
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
@@ -309,7 +310,7 @@ class CTrainer:
         if plan.shuffle:
             run.shuffle = not self._apart
             bit_generator = plan.random_state._bit_generator
-            self._lock = bit_generator.lock
+            self._lock = Held(bit_generator.lock)
             run.bitgen = ffi.cast("void *", bit_generator.ctypes.bit_generator.value)
         batch_rows = min(plan.batch_size, n if order is None else len(order))
         run.n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, batch_rows)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import philox
+from fastmlp._held import Held
 from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, Evaluator, LossParts, Plan
@@ -307,7 +308,7 @@ class NumbaTrainer:
         self._order = order if plan.shuffle and plan.draws_from_everyone else None
         if plan.shuffle and self._order is None:
             bit_generator = plan.random_state._bit_generator
-            self._lock = bit_generator.lock
+            self._lock = Held(bit_generator.lock)
             self._run["generator"] = bit_generator.ctypes.bit_generator.value
         self._data = network.arguments_with_targets(params, data, order)
         self._scratch = network.work(), aligned_zeros(len(params), spec.dtype)
