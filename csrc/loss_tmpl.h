@@ -1,14 +1,32 @@
 /* Softmax and losses, over tiles of 16 rows with the rows in the lanes: outputs are followed in order, rows stay apart.
  * Part of kernels_tmpl.h. */
 
+/* As many outputs as are loaded and stored in narrow strips where no more are left: most networks have few. */
+#define FM_NARROW 4
+
 /* A tile is (n_outputs, 16): element [j * 16 + r] is output j of row r. Rows beyond the block's end are zero. It has room
- * for whole squares of width x width outputs and rows, and is loaded and stored by these. */
-static int64_t K(tile_size)(int64_t n) { return (n + V(width) - 1) / V(width) * V(width) * FM_LANES; }
+ * for whole squares of width x width outputs and rows, and is loaded and stored by these, or by strips of four outputs. */
+static int64_t K(tile_size)(int64_t n)
+{
+    enum { UNIT = V(width) > FM_NARROW ? V(width) : FM_NARROW };
+    return (n + UNIT - 1) / UNIT * UNIT * FM_LANES;
+}
 
 /* Row r of the tile is row index[r] of a, or row r where index is NULL. */
 static void K(load_tile)(int rows, int64_t n, const REAL *a, int64_t lda, const int32_t *index, REAL *tile)
 {
     for (int64_t j = 0; j < n; j += V(width)) {
+        if (rows == FM_LANES && n - j <= FM_NARROW) {
+            REAL *place = tile + j * FM_LANES;
+            for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+                V(t) strip[FM_NARROW];
+                V(load4)(a + (index ? 0 : lane) * lda + j, lda, index ? index + lane : NULL, (int)(n - j), strip);
+#pragma GCC unroll 4
+                for (int c = 0; c < FM_NARROW; c++)
+                    V(store)(place + c * FM_LANES + lane, strip[c]);
+            }
+            return;
+        }
         const V(mask) columns = V(first)(n - j);
         for (int lane = 0; lane < FM_LANES; lane += V(width)) {
             V(t) square[V(width)];
@@ -41,6 +59,17 @@ static void K(load_column)(int rows, const REAL *a, const int32_t *index, REAL *
 static void K(store_tile)(int rows, int64_t n, const REAL *tile, REAL *a, int64_t lda)
 {
     for (int64_t j = 0; j < n; j += V(width)) {
+        if (rows == FM_LANES && n - j <= FM_NARROW) {
+            const REAL *place = tile + j * FM_LANES;
+            for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+                V(t) strip[FM_NARROW];
+#pragma GCC unroll 4
+                for (int c = 0; c < FM_NARROW; c++)
+                    strip[c] = V(load)(place + c * FM_LANES + lane);
+                V(store4)(a + lane * lda + j, lda, (int)(n - j), strip);
+            }
+            return;
+        }
         const V(mask) columns = V(first)(n - j);
         for (int lane = 0; lane < rows; lane += V(width)) {
             const REAL *place = tile + j * FM_LANES + lane;
@@ -336,3 +365,5 @@ static void K(loss)(fm_outputs *o)
     o->loss_sum = fm_sum_lanes(loss);
     o->weight_sum = o->weight ? fm_sum_lanes(weight) : (double)o->rows;
 }
+
+#undef FM_NARROW

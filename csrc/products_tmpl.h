@@ -53,10 +53,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
         for (int64_t j = 0; j < n; j += V(width)) {
             const V(mask) in = V(first)(n - j);
             V(t) square[V(width)];
-#pragma GCC unroll 16
-            for (int r = 0; r < V(width); r++)
-                square[r] = r < tail ? V(load_first)(piece + r * PIECE + j, in) : V(zero)();
-            V(transpose)(square);
+            K(load_transposed)(tail, piece + j, PIECE, in, square);
             REAL *c = t->c + (i + j) * t->ldc;
 #pragma GCC unroll 16
             for (int r = 0; r < V(width); r++, c += t->ldc)
@@ -207,10 +204,7 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
             const int64_t high = m - i, wide = n - j;
             const V(mask) in = V(first)(wide), out = V(first)(high);
             V(t) square[SIDE];
-#pragma GCC unroll 16
-            for (int r = 0; r < SIDE; r++)
-                square[r] = r < high ? V(load_first)(a + (i + r) * lda + j, in) : V(zero)();
-            V(transpose)(square);
+            K(load_transposed)(high, a + i * lda + j, lda, in, square);
 #pragma GCC unroll 16
             for (int c = 0; c < SIDE; c++) {
                 if (c >= wide)

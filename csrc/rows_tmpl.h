@@ -43,10 +43,7 @@ static V(t) K(row_product_transposed)(int64_t k, int64_t n, const REAL *x, const
 {
     const V(mask) in = V(first)(n);
     V(t) square[V(width)], sum = V(zero)();
-#pragma GCC unroll 16
-    for (int r = 0; r < V(width); r++)
-        square[r] = r < k ? V(load_first)(b + r * n, in) : V(zero)();
-    V(transpose)(square);
+    K(load_transposed)(k, b, n, in, square);
 #pragma GCC unroll 16
     for (int r = 0; r < V(width); r++)
         if (r < n)

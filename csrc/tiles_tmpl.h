@@ -10,6 +10,16 @@
 #define FM_BY_VECTORS(name) \
     {NULL, K(name##_1), K(name##_2), K(name##_3), K(name##_4), K(name##_5), K(name##_6), K(name##_7), K(name##_8)}
 
+/* A square of numbers from rows lda apart, transposed: its vector r has the r-th of each row. Of the rows those from `rows`
+ * on are zero, of their numbers those that are not `in`. */
+FM_INLINE void K(load_transposed)(int64_t rows, const REAL *a, int64_t lda, V(mask) in, V(t) * square)
+{
+#pragma GCC unroll 16
+    for (int r = 0; r < V(width); r++)
+        square[r] = r < rows ? V(load_first)(a + r * lda, in) : V(zero)();
+    V(transpose)(square);
+}
+
 /* A tile of c: `rows` x `vectors` accumulators over `depth` steps of k. */
 typedef struct K(tile) {
     const REAL *a, *b, *bias;

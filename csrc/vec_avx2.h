@@ -155,6 +155,38 @@ FM_VEC_INLINE void vf_transpose(vf_t *r)
         r[4 + c] = _mm256_permute2f128_ps(a, b, 0x31);
     }
 }
+/* The two squares of 4 x 4 in the halves of r[0 .. 3]. */
+FM_VEC_INLINE void vf_transpose4(vf_t *r)
+{
+    const __m256d a = _mm256_castps_pd(_mm256_unpacklo_ps(r[0], r[1]));
+    const __m256d b = _mm256_castps_pd(_mm256_unpackhi_ps(r[0], r[1]));
+    const __m256d c = _mm256_castps_pd(_mm256_unpacklo_ps(r[2], r[3]));
+    const __m256d d = _mm256_castps_pd(_mm256_unpackhi_ps(r[2], r[3]));
+    r[0] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, c));
+    r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
+    r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
+    r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+}
+FM_VEC_INLINE void vf_load4(const float *p, int64_t ld, const int32_t *index, int n, vf_t *r)
+{
+    const __m128i in = _mm256_castsi256_si128(_mm256_castps_si256(vf_first(n)));
+#define FM_ROW(i) _mm_maskload_ps(p + (index ? index[i] : (int64_t)(i)) * ld, in)
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++)
+        r[c] = _mm256_insertf128_ps(_mm256_castps128_ps256(FM_ROW(c)), FM_ROW(4 + c), 1);
+#undef FM_ROW
+    vf_transpose4(r);
+}
+FM_VEC_INLINE void vf_store4(float *p, int64_t ld, int n, vf_t *r)
+{
+    const vf_mask in = vf_first(n);
+    vf_transpose4(r);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++, p += ld) {
+        vf_store_first(p, in, r[c]);
+        vf_store_first(p + 4 * ld, in, _mm256_castps128_ps256(_mm256_extractf128_ps(r[c], 1)));
+    }
+}
 
 /* double */
 
@@ -247,6 +279,22 @@ FM_VEC_INLINE void vd_transpose(vd_t *r)
         r[c] = _mm256_permute2f128_pd(t[c], t[2 + c], 0x20);
         r[2 + c] = _mm256_permute2f128_pd(t[c], t[2 + c], 0x31);
     }
+}
+FM_VEC_INLINE void vd_load4(const double *p, int64_t ld, const int32_t *index, int n, vd_t *r)
+{
+    const vd_mask in = vd_first(n);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        r[i] = vd_load_first(p + (index ? index[i] : (int64_t)i) * ld, in);
+    vd_transpose(r);
+}
+FM_VEC_INLINE void vd_store4(double *p, int64_t ld, int n, vd_t *r)
+{
+    const vd_mask in = vd_first(n);
+    vd_transpose(r);
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; i++)
+        vd_store_first(p + i * ld, in, r[i]);
 }
 
 static inline void vf_widen(vf_t a, vd_t *out)

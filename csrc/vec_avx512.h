@@ -19,6 +19,11 @@
  *   reduce16(s)        the sum of 16 virtual lanes by halves: s[j] += s[j + 8], then 4, 2, 1
  *   sum_lanes(r)       lane i is the sum of the lanes of r[i], i < width, by halves; r may be overwritten
  *   transpose(r)       the square of the vectors r[0 .. width - 1], in place
+ *   load4(p, ld, index, n, r)
+ *                      the first n numbers, 4 at most, of `width` rows ld apart, or of rows p + index[i] ld, transposed:
+ *                      lane i of r[j] is number j of row i, for j < 4; 0 where j >= n
+ *   store4(p, ld, n, r)
+ *                      into rows, the other way round; r is overwritten
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   load_wide(p, out)  the same of the `width` numbers at p
  *   i...               integer arithmetic on the bit patterns, as wide as the real type
@@ -44,6 +49,10 @@
 
 /* Keeps a number in a general register. */
 #define FM_KEEP(n) __asm__("" : "+r"(n))
+
+/* Keeps a part of a vector in a register of its own: gcc makes one instruction of an extraction and a masked store, and
+ * that one faults where the numbers that are left out would lie in no memory. */
+#define FM_EXTRACTED(v) __asm__("" : "+v"(v))
 
 #define FM_VEC_INLINE static inline __attribute__((always_inline))
 
@@ -172,6 +181,50 @@ FM_VEC_INLINE void vf_transpose(vf_t *r)
         r[4 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
         r[8 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
         r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
+    }
+}
+/* The four squares of 4 x 4 in the quarters of r[0 .. 3]. */
+FM_VEC_INLINE void vf_transpose4(vf_t *r)
+{
+    const __m512d a = _mm512_castps_pd(_mm512_unpacklo_ps(r[0], r[1]));
+    const __m512d b = _mm512_castps_pd(_mm512_unpackhi_ps(r[0], r[1]));
+    const __m512d c = _mm512_castps_pd(_mm512_unpacklo_ps(r[2], r[3]));
+    const __m512d d = _mm512_castps_pd(_mm512_unpackhi_ps(r[2], r[3]));
+    r[0] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, c));
+    r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
+    r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
+    r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+}
+FM_VEC_INLINE void vf_load4(const float *p, int64_t ld, const int32_t *index, int n, vf_t *r)
+{
+    const __mmask8 in = (__mmask8)((1u << n) - 1u);
+#define FM_ROW(i) _mm_maskz_loadu_ps(in, p + (index ? index[i] : (int64_t)(i)) * ld)
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++) {
+        r[c] = _mm512_castps128_ps512(FM_ROW(c));
+        r[c] = _mm512_insertf32x4(r[c], FM_ROW(4 + c), 1);
+        r[c] = _mm512_insertf32x4(r[c], FM_ROW(8 + c), 2);
+        r[c] = _mm512_insertf32x4(r[c], FM_ROW(12 + c), 3);
+    }
+#undef FM_ROW
+    vf_transpose4(r);
+}
+FM_VEC_INLINE void vf_store4(float *p, int64_t ld, int n, vf_t *r)
+{
+    const __mmask8 in = (__mmask8)((1u << n) - 1u);
+    vf_transpose4(r);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++, p += ld) {
+        __m128 q0 = _mm512_castps512_ps128(r[c]), q1 = _mm512_extractf32x4_ps(r[c], 1);
+        __m128 q2 = _mm512_extractf32x4_ps(r[c], 2), q3 = _mm512_extractf32x4_ps(r[c], 3);
+        FM_EXTRACTED(q0);
+        FM_EXTRACTED(q1);
+        FM_EXTRACTED(q2);
+        FM_EXTRACTED(q3);
+        _mm_mask_storeu_ps(p, in, q0);
+        _mm_mask_storeu_ps(p + 4 * ld, in, q1);
+        _mm_mask_storeu_ps(p + 8 * ld, in, q2);
+        _mm_mask_storeu_ps(p + 12 * ld, in, q3);
     }
 }
 
@@ -312,6 +365,41 @@ FM_VEC_INLINE void vd_transpose(vd_t *r)
         r[2 + c] = _mm512_shuffle_f64x2(a, d, 0xdd);
         r[4 + c] = _mm512_shuffle_f64x2(b, e, 0x88);
         r[6 + c] = _mm512_shuffle_f64x2(b, e, 0xdd);
+    }
+}
+/* The two squares of 4 x 4 in the halves of r[0 .. 3]. */
+FM_VEC_INLINE void vd_transpose4(vd_t *r)
+{
+    const __m512i low = _mm512_setr_epi64(0, 1, 8, 9, 4, 5, 12, 13);
+    const __m512i high = _mm512_setr_epi64(2, 3, 10, 11, 6, 7, 14, 15);
+    const vd_t a = _mm512_unpacklo_pd(r[0], r[1]), b = _mm512_unpackhi_pd(r[0], r[1]);
+    const vd_t c = _mm512_unpacklo_pd(r[2], r[3]), d = _mm512_unpackhi_pd(r[2], r[3]);
+    r[0] = _mm512_permutex2var_pd(a, low, c);
+    r[1] = _mm512_permutex2var_pd(b, low, d);
+    r[2] = _mm512_permutex2var_pd(a, high, c);
+    r[3] = _mm512_permutex2var_pd(b, high, d);
+}
+FM_VEC_INLINE void vd_load4(const double *p, int64_t ld, const int32_t *index, int n, vd_t *r)
+{
+    const __mmask8 in = (__mmask8)((1u << n) - 1u);
+#define FM_ROW(i) _mm256_maskz_loadu_pd(in, p + (index ? index[i] : (int64_t)(i)) * ld)
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++)
+        r[c] = _mm512_insertf64x4(_mm512_castpd256_pd512(FM_ROW(c)), FM_ROW(4 + c), 1);
+#undef FM_ROW
+    vd_transpose4(r);
+}
+FM_VEC_INLINE void vd_store4(double *p, int64_t ld, int n, vd_t *r)
+{
+    const __mmask8 in = (__mmask8)((1u << n) - 1u);
+    vd_transpose4(r);
+#pragma GCC unroll 4
+    for (int c = 0; c < 4; c++, p += ld) {
+        __m256d low = _mm512_castpd512_pd256(r[c]), high = _mm512_extractf64x4_pd(r[c], 1);
+        FM_EXTRACTED(low);
+        FM_EXTRACTED(high);
+        _mm256_mask_storeu_pd(p, in, low);
+        _mm256_mask_storeu_pd(p + 4 * ld, in, high);
     }
 }
 

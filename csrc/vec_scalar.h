@@ -158,6 +158,21 @@ static inline vf_t vf_sum_lanes(vf_t *r) { return r[0]; }
 static inline vd_t vd_sum_lanes(vd_t *r) { return r[0]; }
 static inline void vf_transpose(vf_t *r) { (void)r; }
 static inline void vd_transpose(vd_t *r) { (void)r; }
+#define DEFINE_4(v, real)                                                                          \
+    static inline void v##_load4(const real *p, int64_t ld, const int32_t *index, int n, v##_t *r) \
+    {                                                                                              \
+        for (int j = 0; j < 4; j++)                                                                \
+            r[j] = j < n ? p[(index ? index[0] : 0) * ld + j] : 0;                                 \
+    }                                                                                              \
+    static inline void v##_store4(real *p, int64_t ld, int n, v##_t *r)                            \
+    {                                                                                              \
+        (void)ld;                                                                                  \
+        for (int j = 0; j < n; j++)                                                                \
+            p[j] = r[j];                                                                           \
+    }
+DEFINE_4(vf, float)
+DEFINE_4(vd, double)
+#undef DEFINE_4
 static inline void vf_widen(vf_t a, vd_t *out) { out[0] = a; }
 static inline void vd_widen(vd_t a, vd_t *out) { out[0] = a; }
 static inline void vf_load_wide(const float *p, vd_t *out) { out[0] = *p; }

@@ -129,17 +129,13 @@ static int K(pack_transposed)(int64_t depth, int64_t vectors, int64_t columns, c
         for (int64_t k = 0; k < depth; k += V(width)) {
             const V(mask) in = V(first)(depth - k);
             V(t) square[V(width)];
-#pragma GCC unroll 16
-            for (int r = 0; r < V(width); r++) {
-                const int64_t row = j * V(width) + r;
-                square[r] = row < columns ? V(load_first)(b + row * ldb + k, in) : V(zero)();
-                check = V(fma)(square[r], V(zero)(), check);
-            }
-            V(transpose)(square);
+            K(load_transposed)(columns - j * V(width), b + j * V(width) * ldb + k, ldb, in, square);
             REAL *place = panel + (k * vectors + j) * V(width);
 #pragma GCC unroll 16
-            for (int r = 0; r < V(width); r++)
+            for (int r = 0; r < V(width); r++) {
+                check = V(fma)(square[r], V(zero)(), check);
                 V(store)(place + r * vectors * V(width), square[r]);
+            }
         }
     return K(is_zero)(check);
 }

@@ -214,7 +214,7 @@ def test_too_many_paths():
 @pytest.mark.parametrize(("second", "expected"), [(-1e200, math.nan), (1e200, math.inf)])
 def test_a_derivative_that_is_not_finite(second, expected):
     wide = Network.from_weights([[[1.0]], [[1e200, second]]], [[0.0], [0.0, 0.0]], activation="identity")
-    explanation = wide.explain([1.0], [-1e200, -1e200], 1, 1, 1)
+    explanation = wide.explain([1.0], [-1e200, -2e200], 1, 1, 1)
     assert [path.product for path in explanation.paths] == [math.inf, math.copysign(math.inf, second)]
     assert repr(explanation.derivative) == repr(expected)
     assert f"dL/dw[1]_11 = {expected:g}" in str(explanation)
