@@ -45,6 +45,14 @@ _ROWS_AT_A_TIME = 4096
 """Rows of integers or the like that are converted to floats at a time in a prediction."""
 
 
+_REGISTRIES: dict[str, Any] = {"activation": ACTIVATIONS, "loss": LOSSES}
+
+
+def _is_own(kind: str, name: str) -> bool:
+    entry = _REGISTRIES[kind].get(name)
+    return entry is not None and entry.is_own
+
+
 @lru_cache(maxsize=256)
 def _make_spec(
     units: tuple[int, ...], activation: Activation, output_activation: str, loss: str, dtype: np.dtype
@@ -152,7 +160,10 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         state = dict(super().__getstate__())
         for name in ("_weights", "_best_weights", "_short"):
             state.pop(name, None)
-        return {**state, "_fastmlp_state": _STATE_VERSION}
+        # Functions of the user's, named: to be missed where they are loaded, not where they are first called.
+        names = {kind: state.get(kind) for kind in _REGISTRIES}
+        own = {kind: name for kind, name in names.items() if isinstance(name, str) and _is_own(kind, name)}
+        return {**state, "_fastmlp_state": _STATE_VERSION, **({"_fastmlp_own": own} if own else {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         version = state.pop("_fastmlp_state", _STATE_VERSION)
@@ -161,17 +172,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 f"This {type(self).__name__} was pickled by a newer fastmlp (state version {version}, expected at most "
                 f"{_STATE_VERSION}): load it with that one."
             )
+        for kind, name in state.pop("_fastmlp_own", {}).items():
+            registered(_REGISTRIES[kind], kind, name)
         super().__setstate__(state)
         if "coefs_" in state:
-            for name, registry in (("activation", ACTIVATIONS), ("loss", LOSSES)):
-                if isinstance(state.get(name), str):
-                    registered(registry, name, state[name])
             self._weights = adopt(self.coefs_, self.intercepts_)
             self._short = ShortPath()
         if "_best_coefs" in state:
             # After early stopping these ARE coefs_ and intercepts_, and stay so.
             shared = self._best_coefs is self.coefs_
             self._best_weights = self._weights if shared else adopt(self._best_coefs, self._best_intercepts)
+        if "_optimizer" in state:
+            self._optimizer.adopt()
 
     def __copy__(self) -> BaseMLP:
         """Return an estimator that shares everything with this one, as any shallow copy does: also the vector."""
@@ -403,7 +415,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         spec.check_differentiable()
         coefs, intercepts = self.coefs_, self.intercepts_
         backend = get_backend(self.backend)
-        if not all(array.flags.writeable for array in (*coefs, *intercepts)):
+        if not all(np.asarray(array).flags.writeable for array in (*coefs, *intercepts)):
             raise ValueError("coefs_ and intercepts_ must be writable to be trained on, got a read-only array.")
         warn_of_end = fit_stochastic(
             self,

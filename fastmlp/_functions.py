@@ -118,7 +118,7 @@ def _with_constants(code: CodeType, constant: Replace) -> CodeType:
 
 
 def may_raise(function: FunctionType) -> bool:
-    """Return whether there is a raise, an assert or a try in a function or in those that it calls.
+    """Return whether there is a raise, an assert, a try or a with in a function or in those that it calls.
 
     Examples
     --------
@@ -219,14 +219,14 @@ def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
         given = [np.broadcast_to(np.asarray(other, dtype), first.shape).ravel() for other in others]
         with np.errstate(all="ignore"):
             results = [scalar(*numbers) for numbers in zip(first.ravel(), *given, strict=True)]
-        try:
-            return np.array(results, dtype).reshape(first.shape)
-        except (TypeError, ValueError):
-            i = next((i for i, result in enumerate(results) if np.ndim(result) or not isinstance(result, Real)), 0)
+        kinds = set(map(type, results))
+        if not all(issubclass(kind, (Real, np.bool_)) for kind in kinds):
+            i = next(i for i, result in enumerate(results) if not isinstance(result, (Real, np.bool_)))
             raise TypeError(
                 f"Expected {function.__name__} to return a real number, got {results[i]!r} at "
                 f"{', '.join(f'{numbers[i]:g}' for numbers in (first.ravel(), *given))}."
-            ) from None
+            )
+        return np.array(results, dtype).reshape(first.shape)
 
     apply.of_numbers = scalar  # type: ignore[attr-defined]
     return apply

@@ -6,12 +6,15 @@ import os
 import threading
 from typing import Any
 
-_held: dict[int, tuple[Any, int]] = {}
-"""Locks, by their identity, and the threads that hold them."""
+_noted: dict[tuple[int, int], Any] = {}
+"""Locks that a thread is about to take or holds, by their identity and the thread's."""
 
 
-class Held:
-    """A context manager: holds a lock of `threading`.
+class Noted:
+    """A context manager around ``with lock``, which notes who takes the lock.
+
+    The lock itself is taken by the caller: an interrupt may come between any two lines of Python, and no line lies
+    between the taking of a lock by ``with`` and what gives it back. A note that is left over does no harm.
 
     Parameters
     ----------
@@ -25,20 +28,21 @@ class Held:
         self._lock = lock
 
     def __enter__(self) -> None:
-        self._lock.acquire()
-        _held[id(self._lock)] = self._lock, threading.get_ident()
+        _noted[id(self._lock), threading.get_ident()] = self._lock
 
     def __exit__(self, *error: object) -> None:
-        _held.pop(id(self._lock), None)
-        self._lock.release()
+        _noted.pop((id(self._lock), threading.get_ident()), None)
 
 
-def _open_others() -> None:
-    for key, (lock, thread) in list(_held.items()):
-        if thread != threading.get_ident():
+def _open_those_of_other_threads() -> None:
+    me = threading.get_ident()
+    mine = {key: lock for key, lock in _noted.items() if key[1] == me}
+    for (identity, thread), lock in list(_noted.items()):
+        if thread != me and (identity, me) not in mine:
             lock._at_fork_reinit()  # what `threading` and `concurrent.futures` do with locks of their own
-            del _held[key]
+    _noted.clear()
+    _noted.update(mine)
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_open_others)
+    os.register_at_fork(after_in_child=_open_those_of_other_threads)

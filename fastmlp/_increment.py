@@ -158,14 +158,16 @@ class Increment:
         estimator._random_state = self._random_state
         self._optimizer.before_epoch()
         estimator.n_iter_ = 0
-        finite = True
+        interrupted = False
         try:
             data, l2 = self._stepper.epoch(batch_size)
             self._optimizer.after_epoch()
             loss = np.float64(data * self._loss_scale + l2)
             _stochastic._epoch_ends(estimator, self._weights, n, loss, None, None)
-            finite = self._stepper.is_finite()
         except KeyboardInterrupt:
+            interrupted = True
+        finite = self._stepper.is_finite()
+        if interrupted:
             warn("Training interrupted by user.")
         if not finite:
             raise ValueError(NOT_FINITE)

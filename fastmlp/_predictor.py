@@ -51,14 +51,16 @@ class Source:
         def bound() -> Predictor:
             return fast_predictor(self._backend.bind(self._spec, self._bound, form), self._n_threads)
 
-        predict, own = bound(), self._spec.own
+        own = self._spec.own  # before what is bound to it: another thread may replace one
+        predict = bound()
         if not own:
             return predict
 
         def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
             nonlocal predict, own
             if not all(entry.is_current for entry in own):
-                predict, own = bound(), self._spec.own  # the names stand for other functions by now
+                present = self._spec.own  # the names stand for other functions by now
+                predict, own = bound(), present
             return predict(x, out)
 
         return predictor

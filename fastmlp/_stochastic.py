@@ -17,7 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from fastmlp._sklearn import warn
 from fastmlp.backends import NO_LOSSES, Backend, Data, Plan, Trainer
-from fastmlp.layout import Layout
+from fastmlp.layout import Layout, aligned_zeros
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import draw_key
@@ -68,6 +68,12 @@ class Optimizer:
             self.epsilon = estimator.epsilon
         self._units = weights.layout.units
         self.state = SolverState.fresh(estimator.solver, weights.layout.n_parameters, weights.vector.dtype)
+
+    def adopt(self) -> None:
+        """Take copies of the moments, aligned and writable, after loading: they may be mapped from a file."""
+        for i, moment in enumerate(self.state.moments):
+            self.state.moments[i] = aligned_zeros(len(moment), moment.dtype)
+            self.state.moments[i][:] = moment
 
     def _moment(self, index: int) -> list[np.ndarray]:
         layout, moment = Layout(self._units), self.state.moments[index]

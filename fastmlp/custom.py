@@ -130,9 +130,9 @@ def activation(
         When an argument is of another type, or a function takes another number of arguments.
     ValueError
         When the name is taken; when the derivative is wrong (the message has the point), or cannot be checked because
-        the function is not finite or not smooth at most points; when an output is not in `range`; when a function
-        has a ``raise`` or ``assert``, which compiled kernels cannot do. (Nor can they report what raises by itself,
-        such as an index outside of a tuple: the results of that call are not defined then.)
+        the function is not finite or not smooth at most points; when an output is not in `range`; when a function has a
+        ``raise``, ``assert``, ``try`` or ``with``, which compiled kernels cannot do. (Nor can they report what raises
+        by itself, such as an index outside of a tuple: the results of that call are not defined then.)
 
     See Also
     --------
@@ -330,8 +330,8 @@ def _check_function(function: Any, what: str, n_arguments: int) -> FunctionType:
         )
     if may_raise(found):
         raise ValueError(
-            f"The function for {what} has a raise, an assert or a try, or calls a function that has: compiled kernels "
-            "have no exceptions. Return a number, such as math.nan, instead."
+            f"The function for {what} has a raise, an assert, a try or a with, or calls a function that has: compiled "
+            "kernels have no exceptions. Return a number, such as math.nan, instead."
         )
     return rebuilt(found)
 

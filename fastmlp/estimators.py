@@ -708,7 +708,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             dtype=(np.float64, np.float32),
             reset=reset,
         )
-        if hasattr(y, "tocsr") and y.shape[1] > 1:
+        if hasattr(y, "tocsr") and (y.ndim == 1 or y.shape[1] > 1):
             y = y.toarray()
         if y.dtype.kind not in "biuf":
             raise TypeError(f"y must hold real numbers (float, integer or bool), got dtype {y.dtype}.")

@@ -757,7 +757,7 @@ class Network:
         random_state = check_random_state(state["random_state"])
         self._set_up(spec, state["alpha"], random_state, state["backend"], state["n_threads"])
         self._params[:] = parameters
-        vars(self).update(state.get("attributes", {}))
+        vars(self).update({name: value for name, value in state.get("attributes", {}).items() if name not in _OWN})
 
 
 def _by_name(activation: str, block: Sequence[float]) -> dict[str, float]:

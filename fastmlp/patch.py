@@ -85,7 +85,7 @@ def main(arguments: list[str]) -> int:
     sys.argv = list(arguments)
     if not sys.flags.safe_path:
         sys.path[0] = str(Path(script).resolve().parent)
-    file = os.path.abspath(script)  # noqa: PTH100 (links stay what they are)
+    file = os.path.join(os.getcwd(), script)  # noqa: PTH109, PTH118 (not tidied, as Python does not)
     # Not by runpy, which takes the module away when the script ends: threads and exit handlers may still need it.
     program = ModuleType("__main__")
     vars(program).update(__file__=file, __builtins__=builtins)

@@ -143,7 +143,7 @@ def _extend_curve(
             try:
                 losses = trainer.run(min(at_once, epochs - len(curve)))
             except KeyboardInterrupt:
-                _check_finite(params, f"in epoch {len(curve) + 1} or the next, when training was interrupted")
+                _check_finite(params, f"after {len(curve)} epochs or more, when training was interrupted")
                 raise
             _check_finite(params, f"after {len(curve) + len(losses.data)} epochs")
         except KeyboardInterrupt:

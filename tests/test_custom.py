@@ -514,7 +514,7 @@ def with_assert(z):
 
 @pytest.mark.parametrize("function", [with_raise, with_assert, lambda z: with_raise(z)])
 def test_functions_that_may_raise_are_refused(function):
-    with pytest.raises(ValueError, match="has a raise, an assert or a try"):
+    with pytest.raises(ValueError, match="has a raise, an assert, a try or a with"):
         fastmlp.activation(function, name="raising", derivative=lambda z: 1.0)
 
 
@@ -535,6 +535,12 @@ def test_a_function_that_is_complex_at_some_points():
         @fastmlp.activation(derivative=lambda a: 0.5 / a)
         def root(z):
             return float(z) ** 0.5
+
+    with pytest.raises(TypeError, match=r"Expected numpys_root to return a real number, got .*j\) at -"):
+
+        @fastmlp.activation(derivative=lambda a: 0.5 / a)
+        def numpys_root(z):
+            return z if z > 0 else np.sqrt(np.complex128(z))
 
 
 def test_intervals_say_what_goes_together():

@@ -457,9 +457,11 @@ def test_clone() -> None:
 
 
 def test_joblib_memory_map(tmp_path: Any) -> None:
-    """A model loaded with its arrays mapped read-only still predicts."""
+    """A model loaded with its arrays mapped read-only predicts, and goes on learning."""
     X, y = _digits()
-    model = _classifier(SUBJECT).fit(X, y)
-    joblib.dump(model, tmp_path / "model.joblib")
-    mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
-    assert_array_equal(mapped.predict_proba(X), model.predict_proba(X))
+    for solver in ("sgd", "adam"):
+        model = _classifier(SUBJECT, solver=solver).fit(X, y)
+        joblib.dump(model, tmp_path / "model.joblib")
+        mapped = joblib.load(tmp_path / "model.joblib", mmap_mode="r")
+        assert_array_equal(mapped.predict_proba(X), model.predict_proba(X))
+        assert_array_equal(mapped.partial_fit(X, y).predict_proba(X), model.partial_fit(X, y).predict_proba(X))

@@ -533,10 +533,11 @@ def test_rows_are_not_copied(iris, monkeypatch):
 @pytest.mark.parametrize("name", ["sigmoid", 5, None])
 @pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
 def test_a_mistyped_name_is_reported_by_fit_and_no_earlier(name, duplicate):
-    twin = duplicate(MLPClassifier(activation=name))
-    assert twin.activation == name
-    with pytest.raises(ValueError, match="The 'activation' parameter"):
-        twin.fit([[0.0], [1.0]], [0, 1])
+    fitted = MLPClassifier(max_iter=1).fit([[0.0], [1.0]], [0, 1]).set_params(activation=name)
+    for twin in (duplicate(MLPClassifier(activation=name)), duplicate(fitted)):
+        assert twin.activation == name
+        with pytest.raises(ValueError, match="The 'activation' parameter"):
+            twin.fit([[0.0], [1.0]], [0, 1])
 
 
 @pytest.mark.parametrize(
@@ -566,20 +567,21 @@ def test_a_filter_that_makes_an_error_of_the_last_warning_leaves_the_model(optio
 @pytest.mark.parametrize("backend", available_backends())
 def test_read_only_weights_are_not_trained_on(backend):
     X = np.random.RandomState(0).standard_normal((20, 3))
-    model = MLPRegressor(hidden_layer_sizes=(4,), random_state=0, max_iter=3, backend=backend).fit(X, X[:, 0])
+    y = X[:, 0].copy()
+    model = MLPRegressor(hidden_layer_sizes=(4,), random_state=0, max_iter=3, backend=backend).fit(X, y)
     for _ in range(3):  # the long way, then the short one
-        model.partial_fit(X, X[:, 0])
+        model.partial_fit(X, y)
     for array in (model.coefs_[0], model.intercepts_[1]):
         kept = model.get_params(), array.copy(), model.loss_
         array.flags.writeable = False
         for call in (model.partial_fit, model.set_params(warm_start=True).fit):
             with pytest.raises(ValueError, match="must be writable to be trained on, got a read-only array"):
-                call(X, X[:, 0])
+                call(X, y)
         model.set_params(warm_start=False)
         assert (model.get_params(), model.loss_) == (kept[0], kept[2])
         np.testing.assert_array_equal(array, kept[1])
         array.flags.writeable = True
-    model.partial_fit(X, X[:, 0])
+    model.partial_fit(X, y)
 
 
 @pytest.mark.parametrize("solver", ["adam", "lbfgs"])
@@ -592,13 +594,16 @@ def test_sparse_targets_of_a_regression(solver):
         np.testing.assert_array_equal(MLPRegressor(**options).fit(X, sparse(Y)).predict(X), expected)
         with pytest.raises(TypeError):
             MLPRegressor(**options).fit(X, sparse(Y[:, :1]))
+    if hasattr(sp, "coo_array"):
+        y = Y[:, 0]
+        models = [MLPRegressor(**options).fit(X, given) for given in (y, sp.coo_array(y))]
+        np.testing.assert_array_equal(models[1].predict(X), models[0].predict(X))
 
 
 def test_partial_fit_with_another_solver_than_fit(iris):
-    for cls in (MLPClassifier, SklearnClassifier):
-        model = cls(solver="lbfgs", max_iter=3, random_state=0).fit(*iris).set_params(solver="adam")
-        with pytest.raises(AttributeError, match="no attribute 'loss_curve_'"):
-            model.partial_fit(*iris)
+    model = MLPClassifier(solver="lbfgs", max_iter=3, random_state=0).fit(*iris).set_params(solver="adam")
+    with pytest.raises(AttributeError, match="no attribute 'loss_curve_'"):
+        model.partial_fit(*iris)
 
 
 def test_patch_and_unpatch():
@@ -649,10 +654,15 @@ def test_a_patched_script_runs_as_it_would_without(tmp_path):
         "print(f.__annotations__, __file__, sys.argv, bool(found), sys.path[:1], sys.flags.safe_path)\n"
     )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path / "elsewhere"), *sys.path])}
-    for variables in ({}, {"PYTHONSAFEPATH": "1"}):
+    cases = [
+        ("script.py", {}),
+        ("./elsewhere/../script.py", {}),
+        ("script.py", {"PYTHONSAFEPATH": "1"}),
+    ]
+    for script, variables in cases:
         plain, patched = (
             subprocess.run(
-                [sys.executable, *options, "script.py", "-x"],
+                [sys.executable, *options, script, "-x"],
                 cwd=tmp_path,
                 env=environment | variables,
                 capture_output=True,

@@ -748,7 +748,7 @@ class TestFit:
             return Interrupted()
 
         monkeypatch.setattr(backend, "trainer", interrupted)
-        with pytest.raises(ValueError, match="when training was interrupted; they were put back"):
+        with pytest.raises(ValueError, match="after 0 epochs or more, when training was interrupted; they"):
             net.fit(1e3 * X, Y, solver="sgd", learning_rate=1e6)
         np.testing.assert_array_equal(net.get_parameters(), before)
 

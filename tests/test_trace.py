@@ -220,6 +220,13 @@ def test_a_derivative_that_is_not_finite(second, expected):
     assert f"dL/dw[1]_11 = {expected:g}" in str(explanation)
 
 
+def test_a_sum_beyond_the_numbers():
+    net = Network.from_weights([[[1.0]], [[1e154, 1e154]]], [[0.0], [0.0, 0.0]], activation="identity")
+    explanation = net.explain([1.0], [-5e153, -5e153], 1, 1, 1)
+    assert [path.product for path in explanation.paths] == pytest.approx([1.5e308, 1.5e308])
+    assert explanation.derivative == math.inf
+
+
 def test_more_layers_than_calls_can_nest():
     deep = Network([1] * 1502, activation="identity", random_state=0)
     for layer in range(1, 1502):

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import __version__
-from fastmlp._held import Held
+from fastmlp._held import Noted
 from fastmlp._threads import get_limit, register_with_threadpoolctl
 from fastmlp._validation import check_finite
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan
@@ -306,11 +306,12 @@ class CTrainer:
             run.index = self._order = output_pointer("int32_t *", order, order.dtype)
             run.n_index = len(order)
         self._apart = plan.shuffle and plan.draws_from_everyone
+        self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
         if plan.shuffle:
             run.shuffle = not self._apart
             bit_generator = plan.random_state._bit_generator
-            self._lock = Held(bit_generator.lock)
+            self._noted, self._lock = Noted(bit_generator.lock), bit_generator.lock
             run.bitgen = ffi.cast("void *", bit_generator.ctypes.bit_generator.value)
         batch_rows = min(plan.batch_size, n if order is None else len(order))
         run.n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
@@ -343,11 +344,11 @@ class CTrainer:
         try:
             if not self._apart:
                 run.n_epochs = n_epochs
-                with self._lock:
+                with self._noted, self._lock:
                     self._go_on()
                 return
             for run.n_epochs in range(1, n_epochs + 1):
-                with self._lock:
+                with self._noted, self._lock:
                     lib.fm_shuffle(run.bitgen, run.n_index, run.index)
                 self._go_on()
         finally:

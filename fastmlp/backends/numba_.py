@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp import philox
-from fastmlp._held import Held
+from fastmlp._held import Noted
 from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, Evaluator, LossParts, Plan
@@ -304,11 +304,12 @@ class NumbaTrainer:
         self._run = np.zeros(1, core.RUN)
         self._run["with_gradient"] = self._run["is_training"] = 1
         self._run["key"] = np.uint64(plan.key).astype(np.int64)
+        self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
         self._order = order if plan.shuffle and plan.draws_from_everyone else None
         if plan.shuffle and self._order is None:
             bit_generator = plan.random_state._bit_generator
-            self._lock = Held(bit_generator.lock)
+            self._noted, self._lock = Noted(bit_generator.lock), bit_generator.lock
             self._run["generator"] = bit_generator.ctypes.bit_generator.value
         self._data = network.arguments_with_targets(params, data, order)
         self._scratch = network.work(), aligned_zeros(len(params), spec.dtype)
@@ -337,7 +338,7 @@ class NumbaTrainer:
                 if self._order is not None:
                     self.plan.random_state.shuffle(self._order)
                 status = core.PAUSED
-                with self._lock:
+                with self._noted, self._lock:
                     while status == core.PAUSED:
                         status = self._train(*self._data, run, *self._scratch, hyper, *self._moments, *losses)
                 _raise_for(status)
