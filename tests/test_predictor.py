@@ -104,6 +104,16 @@ def test_out_of_another_width_or_dtype_in_the_memory_of_x(name, method, dtype, b
     assert_same(predictor(x, out), expected)
 
 
+@pytest.mark.parametrize("activation", ["tanh", "silu"])
+def test_subclasses_of_arrays_are_taken_for_arrays(activation, dtype, backend_name):
+    predictor = Network([3, 4, 2], activation=activation, dtype=dtype, random_state=0, backend=backend_name).predictor()
+    x = ROWS[:5, :3].astype(dtype)
+    for given in (x.view(np.matrix), np.ma.masked_array(x)):
+        result = predictor(given)
+        assert type(result) is np.ndarray
+        assert_same(result, predictor(x))
+
+
 def test_defaults(dtype, backend_name):
     X = ROWS[:3].astype(dtype)
     for name, method in (("strings", "predict_proba"), ("regression", "predict"), ("network", "forward")):
