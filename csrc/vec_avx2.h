@@ -131,30 +131,6 @@ FM_VEC_INLINE vf_t vf_sum_lanes(vf_t *r)
     const vf_t b = vf_fold2(vf_fold4(r[2], r[6]), vf_fold4(r[3], r[7]));
     return vf_fold1(a, b);
 }
-FM_VEC_INLINE void vf_transpose(vf_t *r)
-{
-    vf_t t[8];
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i += 2) {
-        t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < 8; i += 4)
-#pragma GCC unroll 8
-        for (int c = 0; c < 2; c++) {
-            const __m256d a = _mm256_castps_pd(t[i + c]), b = _mm256_castps_pd(t[i + c + 2]);
-            r[i + 2 * c] = _mm256_castpd_ps(_mm256_unpacklo_pd(a, b));
-            r[i + 2 * c + 1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, b));
-        }
-    /* Half q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
-#pragma GCC unroll 8
-    for (int c = 0; c < 4; c++) {
-        const vf_t a = r[c], b = r[4 + c];
-        r[c] = _mm256_permute2f128_ps(a, b, 0x20);
-        r[4 + c] = _mm256_permute2f128_ps(a, b, 0x31);
-    }
-}
 /* The two squares of 4 x 4 in the halves of r[0 .. 3]. */
 FM_VEC_INLINE void vf_transpose4(vf_t *r)
 {
@@ -166,6 +142,19 @@ FM_VEC_INLINE void vf_transpose4(vf_t *r)
     r[1] = _mm256_castpd_ps(_mm256_unpackhi_pd(a, c));
     r[2] = _mm256_castpd_ps(_mm256_unpacklo_pd(b, d));
     r[3] = _mm256_castpd_ps(_mm256_unpackhi_pd(b, d));
+}
+FM_VEC_INLINE void vf_transpose(vf_t *r)
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < 8; i += 4)
+        vf_transpose4(r + i);
+    /* Half q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
+#pragma GCC unroll 8
+    for (int c = 0; c < 4; c++) {
+        const vf_t a = r[c], b = r[4 + c];
+        r[c] = _mm256_permute2f128_ps(a, b, 0x20);
+        r[4 + c] = _mm256_permute2f128_ps(a, b, 0x31);
+    }
 }
 FM_VEC_INLINE void vf_load4(const float *p, int64_t ld, const int32_t *index, int n, vf_t *r)
 {

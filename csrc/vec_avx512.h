@@ -155,34 +155,6 @@ FM_VEC_INLINE vf_t vf_sum_lanes(vf_t *r)
         r[i] = vf_fold4(r[i], r[8 + i]);
     return vf_fold1(vf_fold2(r[0], r[1]), vf_fold2(r[2], r[3]));
 }
-FM_VEC_INLINE void vf_transpose(vf_t *r)
-{
-    vf_t t[16];
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 2) {
-        t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
-        t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < 16; i += 4)
-#pragma GCC unroll 8
-        for (int c = 0; c < 2; c++) {
-            const __m512d a = _mm512_castps_pd(t[i + c]), b = _mm512_castps_pd(t[i + c + 2]);
-            r[i + 2 * c] = _mm512_castpd_ps(_mm512_unpacklo_pd(a, b));
-            r[i + 2 * c + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, b));
-        }
-    /* Quarter q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
-#pragma GCC unroll 8
-    for (int c = 0; c < 4; c++) {
-        const vf_t a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44), b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
-        const vf_t d = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
-        const vf_t e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xee);
-        r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
-        r[4 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
-        r[8 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
-        r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
-    }
-}
 /* The four squares of 4 x 4 in the quarters of r[0 .. 3]. */
 FM_VEC_INLINE void vf_transpose4(vf_t *r)
 {
@@ -194,6 +166,23 @@ FM_VEC_INLINE void vf_transpose4(vf_t *r)
     r[1] = _mm512_castpd_ps(_mm512_unpackhi_pd(a, c));
     r[2] = _mm512_castpd_ps(_mm512_unpacklo_pd(b, d));
     r[3] = _mm512_castpd_ps(_mm512_unpackhi_pd(b, d));
+}
+FM_VEC_INLINE void vf_transpose(vf_t *r)
+{
+#pragma GCC unroll 4
+    for (int i = 0; i < 16; i += 4)
+        vf_transpose4(r + i);
+    /* Quarter q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
+#pragma GCC unroll 8
+    for (int c = 0; c < 4; c++) {
+        const vf_t a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44), b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
+        const vf_t d = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
+        const vf_t e = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0xee);
+        r[c] = _mm512_shuffle_f32x4(a, d, 0x88);
+        r[4 + c] = _mm512_shuffle_f32x4(a, d, 0xdd);
+        r[8 + c] = _mm512_shuffle_f32x4(b, e, 0x88);
+        r[12 + c] = _mm512_shuffle_f32x4(b, e, 0xdd);
+    }
 }
 FM_VEC_INLINE void vf_load4(const float *p, int64_t ld, const int32_t *index, int n, vf_t *r)
 {

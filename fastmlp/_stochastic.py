@@ -285,7 +285,9 @@ def _quiet_epochs(estimator: BaseMLP) -> int:
     optimizer = estimator._optimizer
     if estimator.verbose or (optimizer.state.name == "sgd" and optimizer.lr_schedule == "invscaling"):
         return 1
-    most = float(estimator.n_iter_no_change) - vars(estimator).get("_no_improvement_count", 0) + 1
+    # A fit by "lbfgs" leaves none; nor a loss_curve_, which an epoch will ask for.
+    quiet = vars(estimator).get("_no_improvement_count", 0)
+    most = float(estimator.n_iter_no_change) - quiet + 1
     return int(max(1, min(most, _MOST_AT_ONCE)))
 
 
