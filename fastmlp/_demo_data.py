@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,8 +85,8 @@ def _idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of bytes: two zeros, type 8, number of axes, their lengths (big-endian), the bytes."""
     with gzip.open(path) as file:
         content = file.read()
-    if content[:3] != b"\x00\x00\x08":
-        raise ValueError(f"{path}: expected an IDX file of unsigned bytes")
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise ValueError(f"{path.name} must be an IDX file of unsigned bytes.")
     n_axes = content[3]
     shape = np.frombuffer(content, ">u4", n_axes, offset=4)
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_axes).reshape(shape)
@@ -104,7 +105,7 @@ def california_housing(folder: Path) -> Problem:
     """Return 20640 districts and the median value of their houses; blank numbers become the column's median."""
     with gzip.open(folder / "california_housing.csv.gz", "rt", newline="") as file:
         rows = list(csv.DictReader(file))
-    text = {name: [row[name] for row in rows] for name in rows[0]}
+    text = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
     for name in ("ocean_proximity", "median_house_value"):
         if name not in text:
             raise ValueError(f"california_housing.csv.gz must have a column {name!r}, got {', '.join(text)}.")
@@ -125,7 +126,7 @@ FROM_FILES: tuple[Callable[[Path], Problem], ...] = (mnist, california_housing)
 
 
 def problems(folder: Path | None = None) -> Iterator[Problem]:
-    """Yield the bundled problems, then those whose files are in `folder`; say which file is missing."""
+    """Yield the bundled problems, then those whose files are in `folder`; say which file is missing or damaged."""
     for load in BUNDLED:
         yield load()
     for load in FROM_FILES if folder is not None else ():
@@ -133,3 +134,5 @@ def problems(folder: Path | None = None) -> Iterator[Problem]:
             yield load(folder)
         except FileNotFoundError as error:
             print(f"skipped {load.__name__}: no file {error.filename}")
+        except (OSError, EOFError, ValueError, zlib.error) as error:
+            print(f"skipped {load.__name__}: its files cannot be read: {error}")

@@ -1,0 +1,74 @@
+"""The files of `python -m fastmlp --data`: read as they are published, and told when they are damaged."""
+
+import gzip
+import struct
+
+import numpy as np
+import pytest
+
+from fastmlp import _demo_data
+
+IMAGES, LABELS = "train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz"
+HOUSES = "california_housing.csv.gz"
+
+
+def idx(array):
+    return b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with 40 images for training, 20 for tests, and 30 districts, one of them with a blank number."""
+    monkeypatch.setattr(_demo_data, "BUNDLED", ())
+    for part, rows in ("train", 40), ("t10k", 20):
+        pixels = np.arange(rows * 6, dtype=np.uint8).reshape(rows, 2, 3)
+        labels = np.arange(rows, dtype=np.uint8) % 10
+        (tmp_path / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(pixels)))
+        (tmp_path / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+    lines = ["rooms,ocean_proximity,median_house_value"]
+    lines += [f"{'' if i == 7 else i},{'INLAND' if i % 3 else 'ISLAND'},{i * i}" for i in range(30)]
+    (tmp_path / HOUSES).write_bytes(gzip.compress("\n".join(lines).encode()))
+    return tmp_path
+
+
+def test_files_are_read(folder):
+    images, houses = _demo_data.problems(folder)
+    assert images.X_train.shape == (40, 6)
+    assert images.X_test.shape == (20, 6)
+    np.testing.assert_array_equal(images.X_train[1], np.arange(6, 12, dtype=np.float32) / 255)
+    assert images.n_classes == 10
+    assert list(images.y_test[:12]) == [*range(10), 0, 1]
+    assert houses.n_classes == 0
+    assert houses.X_train.shape[1] == 1 + 2
+    assert len(houses.X_train) + len(houses.X_test) == 30
+    assert np.isfinite(houses.X_train).all()
+    assert abs(houses.y_train.mean()) < 1e-6
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        (IMAGES, b"not compressed", "Not a gzipped file"),
+        (IMAGES, gzip.compress(bytes(range(100)))[:-20], "ended before"),
+        (LABELS, gzip.compress(b""), f"{LABELS} must be an IDX file"),
+        (LABELS, gzip.compress(b"\0\0\x0b\x01\0\0\0\x01\0"), f"{LABELS} must be an IDX file"),
+        (IMAGES, gzip.compress(b"\0\0\x08\x03\0\0"), "buffer"),
+        (IMAGES, gzip.compress(idx(np.zeros((2, 2, 3), np.uint8))[:-1]), "reshape"),
+        (HOUSES, gzip.compress(b""), "must have a column 'ocean_proximity'"),
+        (HOUSES, gzip.compress(b"ocean_proximity,median_house_value\nINLAND,many\n"), "'many'"),
+    ],
+)
+def test_damaged_files_are_told_and_the_others_read(folder, capsys, name, content, told):
+    (folder / name).write_bytes(content)
+    (other,) = _demo_data.problems(folder)
+    damaged, left = ("california_housing", "MNIST") if name == HOUSES else ("mnist", "California housing")
+    assert other.name == left
+    line = capsys.readouterr().out
+    assert line.startswith(f"skipped {damaged}: its files cannot be read: ")
+    assert told in line
+
+
+def test_missing_files_are_named(folder, capsys):
+    (folder / LABELS).unlink()
+    assert [problem.name for problem in _demo_data.problems(folder)] == ["California housing"]
+    assert capsys.readouterr().out == f"skipped mnist: no file {folder / LABELS}\n"
