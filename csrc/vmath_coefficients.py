@@ -141,7 +141,7 @@ def main():
         for name, (coefficients, error) in tables:
             print(f"{name}: relative error 2^{mp.nstr(mp.log(error, 2), 4)}, ascending")
             print("".join(f"    {hexadecimal(c, bits)},\n" for c in coefficients), end="")
-    pieces = [tanh_piece(low, high, 7) for low, high in pairwise(TANH_BOUNDS)]
+    pieces = [tanh_piece(low, high, 6) for low, high in pairwise(TANH_BOUNDS)]
     print(f"float32 TANH: errors {', '.join(mp.nstr(error, 2) for _, _, error in pieces)}; centers, then coefficients")
     for row in zip(*([center, *coefficients] for center, coefficients, _ in pieces), strict=True):
         print(f"    {{{', '.join(hexadecimal(x, 32) for x in row)}}},")

@@ -48,30 +48,27 @@
 static const float K(vexp_table)[EXP_TERMS] = {
     0x1.p-1f, 0x1.5554bp-3f, 0x1.555486p-5f, 0x1.1227fep-7f, 0x1.6d990cp-10f,
 };
-#define TANH_DEGREE 7
+#define TANH_DEGREE 6
 #define TANH_SCALE 3.125f
 #define TANH_OFFSET 2.0f
 #define TANH_HALF_OCTAVE 22
 /* Centers of the 8 intervals, then the coefficients of 1, x - center, ... */
 static const float K(vtanh_table)[TANH_DEGREE + 2][8] = {
-    {0x0.p+0f, 0x1.eb88dep-2f, 0x1.eb84dcp-1f, 0x1.9999ep+0f, 0x1.47acacp+1f, 0x1.eb7ddap+1f, 0x1.70a4bcp+2f,
+    {0x0.p+0f, 0x1.eb871p-2f, 0x1.eb8938p-1f, 0x1.9997c6p+0f, 0x1.47b17ap+1f, 0x1.eb853cp+1f, 0x1.70a12ep+2f,
      0x1.20a3d8p+3f},
-    {0x0.p+0f, 0x1.c8f716p-2f, 0x1.7d11bep-1f, 0x1.d7e506p-1f, 0x1.f9ea98p-1f, 0x1.ff86e6p-1f, 0x1.fffd66p-1f,
-     0x1.p+0f},
-    {0x1.p+0f, 0x1.9a09dap-1f, 0x1.c8c22ep-2f, 0x1.3446eep-3f, 0x1.8309fap-6f, 0x1.e42ecp-10f, 0x1.4d0334p-15f,
-     0x1.8851bap-20f},
-    {-0x1.ad8cd8p-23f, -0x1.6df6a4p-2f, -0x1.53f4e2p-2f, -0x1.1c21p-3f, -0x1.7e6e2p-6f, -0x1.e3c274p-10f,
-     -0x1.4e7a36p-15f, 0x1.780aa6p-17f},
-    {-0x1.55524p-2f, -0x1.b82f32p-4f, 0x1.9313a4p-4f, 0x1.3e3a88p-4f, 0x1.f1b8fep-7f, 0x1.41e816p-10f, 0x1.bdcb7ap-16f,
-     0x1.1df3b6p-15f},
-    {-0x1.df9e62p-13f, 0x1.562cdap-3f, 0x1.33675cp-5f, -0x1.9fbfbap-6f, -0x1.da3828p-8f, -0x1.401f52p-11f,
-     -0x1.abeba8p-17f, 0x1.9b7482p-15f},
-    {0x1.152b38p-3f, -0x1.56d6c8p-6f, -0x1.a03138p-5f, 0x1.afae7p-11f, 0x1.56af56p-9f, 0x1.fc9534p-13f, 0x1.57105ep-18f,
-     0x1.30c524p-15f},
-    {-0x1.14f5f6p-7f, -0x1.b85ac8p-5f, 0x1.0ae982p-6f, 0x1.3c3edcp-8f, -0x1.593438p-11f, -0x1.60901p-14f,
-     -0x1.2a013cp-19f, 0x1.bf8694p-17f},
-    {-0x1.3fe66ep-5f, 0x1.ae2f2p-6f, 0x1.6cf29ap-8f, -0x1.99df3ap-9f, 0x1.19e08ep-14f, 0x1.83cfeap-16f, 0x1.521c4ep-21f,
-     0x1.029bacp-19f},
+    {0x0.p+0f, 0x1.c8f5a4p-2f, 0x1.7d13bp-1f, 0x1.d7e464p-1f, 0x1.f9eb0cp-1f, 0x1.ff86f4p-1f, 0x1.fffd66p-1f, 0x1.p+0f},
+    {0x1.p+0f, 0x1.9a0a82p-1f, 0x1.c8bc9p-2f, 0x1.344b66p-3f, 0x1.82ef4ep-6f, 0x1.e4029cp-10f, 0x1.4fb1c6p-15f,
+     0x1.263e6ep-20f},
+    {-0x1.bf7b82p-19f, -0x1.6df60ep-2f, -0x1.53f29cp-2f, -0x1.1c24d8p-3f, -0x1.7e50ep-6f, -0x1.e38e3cp-10f,
+     -0x1.4f69f2p-15f, 0x1.93b26ap-18f},
+    {-0x1.552d84p-2f, -0x1.b843c8p-4f, 0x1.92e4p-4f, 0x1.3e5cp-4f, 0x1.f1446ap-7f, 0x1.40df88p-10f, 0x1.a52f58p-16f,
+     0x1.b6b5dp-17f},
+    {-0x1.281488p-9f, 0x1.562be4p-3f, 0x1.33954cp-5f, -0x1.9fd0cep-6f, -0x1.da391ep-8f, -0x1.3fcd7cp-11f,
+     -0x1.a6f79p-17f, 0x1.a7c616p-17f},
+    {0x1.2f6b82p-3f, -0x1.438ac4p-6f, -0x1.9808a6p-5f, 0x1.1300eep-12f, 0x1.5cde2p-9f, 0x1.0f8b32p-12f, 0x1.d0651ap-18f,
+     0x1.7bcedep-18f},
+    {-0x1.71dad2p-5f, -0x1.b7d2bep-5f, 0x1.07ae46p-6f, 0x1.3df72ap-8f, -0x1.57731p-11f, -0x1.62b52cp-14f,
+     -0x1.327ae4p-19f, 0x1.f92074p-21f},
 };
 static const float K(vlog_table)[LOG_TERMS] = {
     0x1.55557ap-1f,
@@ -200,10 +197,10 @@ static inline V(t) K(vlogistic)(V(t) x)
 /* One polynomial in |x| - c for each of 8 intervals, which the upper bits of u = 3.125 |x| + 2 tell: two to an octave of u,
  * of which the lowest three bits are 0 where u is 2 and 7 in the last interval. The centers c are such that the constant
  * coefficient is a number of the type to a thousandth of its last place; the first is 0, with the polynomial x + ..., the
- * last the end, with 1 + ...: 1 is reached from 8.9953 on, where the exact function is 0.52 ulp below it.
+ * last the end, with 1 + ...: 1 is reached from 8.9874 on, where the exact function is 0.52 ulp below it.
  *
- * ulp: tanh f32 fma 1.061 at 0x1.0419d2p-2, got 0x1.fd4ba8p-3, want 0x1.fd4baap-3
- * ulp: tanh f32 scalar 1.078 at 0x1.0389e2p-2, got 0x1.fc3d8cp-3, want 0x1.fc3d8ep-3 */
+ * ulp: tanh f32 fma 1.432 at 0x1.a169aep+2, got 0x1.ffff6cp-1, want 0x1.ffff6ep-1
+ * ulp: tanh f32 scalar 1.432 at 0x1.a169bp+2, got 0x1.ffff6cp-1, want 0x1.ffff6ep-1 */
 static inline V(t) K(vtanh)(V(t) x)
 {
     const V(t) a = V(min)(V(set1)(TANH_MAX), V(abs)(x));

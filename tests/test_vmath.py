@@ -221,7 +221,7 @@ def test_limits_are_reached_once_and_monotonely(name, real, low, high, isa):
     assert limit in (0, 1, -1, inf)
     # Within 1e-3 of where the reference does: a long double cannot tell closer for expm1. The last polynomial of the
     # float32 tanh reaches 1 a little earlier, as the header says.
-    room = 0.02 if (name, real) == ("tanh", "f32") else 1e-3
+    room = 0.025 if (name, real) == ("tanh", "f32") else 1e-3
     assert abs(np.count_nonzero(got == limit) - np.count_nonzero(want == limit)) <= room / (x[1] - x[0])
 
 
