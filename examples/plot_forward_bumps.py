@@ -12,8 +12,11 @@ https://doi.org/10.1007/BF02551274; Hornik, Stinchcombe and White, 1989, https:/
 # ------
 # :math:`\sigma(k (x - l)) - \sigma(k (x - r))` rises at l and falls at r, the more sharply the larger k is.
 
+import warnings
+
 import matplotlib.pyplot as plt
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from fastmlp import MLPRegressor, Network
 
@@ -56,6 +59,7 @@ print("bumps, greatest error:", {n: round(error, 3) for n, error in by_hand.item
 # -------
 # Training places the sigmoids better than we did. The error of the best of five starts, by the number of hidden units:
 
+warnings.simplefilter("ignore", ConvergenceWarning)  # 1500 iterations are enough for the picture
 options = {"activation": "tanh", "solver": "lbfgs", "alpha": 0, "max_iter": 1500, "max_fun": 10**6, "tol": 1e-9}
 learned, outputs = {}, {}
 for width in (1, 2, 4, 8, 16):

@@ -166,6 +166,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return {**state, "_fastmlp_state": _STATE_VERSION, **({"_fastmlp_own": own} if own else {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
+        if "_fastmlp_state" not in state and "backend" not in state:
+            raise ValueError(
+                f"The pickle is of scikit-learn's {type(self).__name__}, not of fastmlp's. Load it unpatched and "
+                "take its weights over: fastmlp.Network.from_weights(old.coefs_, old.intercepts_, "
+                "activation=old.activation, output_activation=old.out_activation_)."
+            )
         version = state.pop("_fastmlp_state", _STATE_VERSION)
         if version > _STATE_VERSION:
             raise ValueError(
@@ -272,8 +278,9 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         Notes
         -----
         It stays bound to the weight arrays that the model has now, keeps them alive, and follows edits in place,
-        `partial_fit` and fits with `warm_start`; after another fit make a new one. It may be called from several
-        threads at once. It cannot be pickled.
+        `partial_fit`, and fits with `warm_start` by "sgd" or "adam" without early stopping. After any other fit, and
+        after arrays were put into `coefs_` or `intercepts_`, make a new one. It may be called from several threads at
+        once. It cannot be pickled.
 
         Examples
         --------

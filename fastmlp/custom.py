@@ -141,7 +141,7 @@ def activation(
     Notes
     -----
     The derivative is compared with central differences of the function, with Richardson extrapolation, at points from
-    -20 to 20; points next to a kink do not count.
+    about -20.5 to 20; points next to a kink do not count.
 
     Outputs for the library's log loss must stay off 0 and 1 also where they are rounded: its derivative divides by
     p (1 - p), which the built-in logistic function and softmax alone cancel.
@@ -309,7 +309,7 @@ def _check_name(kind: type, of_the_library: tuple[Any, ...], name: Any, function
         )
     if name in kind.registry() and not replace:
         raise ValueError(
-            f"There is a {kind.kind} {name!r} of your own already; replace=True registers this one instead."
+            f"The {kind.kind} {name!r} is one of your own already; replace=True registers this one instead."
         )
     return name
 

@@ -40,9 +40,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer. ``()`` means none: logistic regression.
     activation : str or Activation, default="relu"
-        Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
-        `fastmlp.activations.ACTIVATIONS` that hidden layers can learn with, with its default parameters; or what
-        `fastmlp.activation` returned.
+        Activation of all hidden layers: "identity", "logistic", "tanh", "relu"; with its default parameters "linear",
+        "leaky_relu", "randomized_leaky_relu", "elu", "selu", "softplus", "gelu" or "silu"; or an activation of your
+        own (see `fastmlp.activation`).
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
     alpha : float, default=1e-4
@@ -52,7 +52,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Rows a step; "auto" is ``min(200, n_samples)``. No effect with "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule of the learning rate with "sgd": constant; ``learning_rate_init / (t_ + 1) ** power_t`` after each
-        epoch; or divided by 5 each time there was no improvement, until 1e-6.
+        epoch; or divided by 5 each time more than `n_iter_no_change` epochs in a row brought no improvement: where that
+        happens with a rate of 1e-6 or less, training stops.
     learning_rate_init : float, default=1e-3
         Learning rate of the first step, for "sgd" and "adam".
     power_t : float, default=0.5
@@ -84,7 +85,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     epsilon : float, default=1e-8
         Added to the root of the second moment of "adam".
     n_iter_no_change : int, default=10
-        Training stops when more than this many epochs in a row brought no improvement; `numpy.inf` is never.
+        How many epochs in a row may bring no improvement: after one more, training stops (or, with "adaptive", the
+        learning rate is divided). `numpy.inf` is never.
     max_fun : int, default=15000
         Most evaluations of the loss by "lbfgs".
     backend : {"auto", "c", "numba", "numpy"}, default="auto"
@@ -316,10 +318,20 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Raises
         ------
+        TypeError
+            When `hidden_layer_sizes` holds no integers.
         ValueError
             When X or y does not have the expected form, or training ended in weights that are not finite.
         ZeroDivisionError
             When the weights of a batch sum to zero.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPClassifier
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], ["low", "low", "high", "high"]
+        >>> model = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> model.predict([[0.5], [2.5]])
+        array(['low', 'high'], dtype='<U4')
         """
         return self._fit(X, y, sample_weight=sample_weight)
 
@@ -354,10 +366,24 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Raises
         ------
+        AttributeError
+            With the solver "lbfgs".
+        TypeError
+            When `hidden_layer_sizes` holds no integers.
         ValueError
-            When X or y does not have the expected form, or training ended in weights that are not finite.
+            When X or y does not have the expected form, `classes` are missing at the first call, `early_stopping` is
+            set, or training ended in weights that are not finite.
         ZeroDivisionError
             When the weights of a batch sum to zero.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPClassifier
+        >>> model = MLPClassifier((4,), learning_rate_init=0.1, random_state=0)
+        >>> for _ in range(50):
+        ...     model = model.partial_fit([[0.0], [1.0], [2.0], [3.0]], [0, 0, 1, 1], classes=[0, 1])
+        >>> model.predict([[0.5], [2.5]])
+        array([0, 1])
         """
         return self._fit(X, y, sample_weight, True, lambda: self._note_classes(y, classes))
 
@@ -386,6 +412,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Before the first fit.
         ValueError
             When X does not have the expected form.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier(solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+        >>> clf.predict(X[[0, 75, 149]])
+        array([0, 1, 2])
         """
         labels = self._short.labels(self.__dict__, X)
         if labels is not None:
@@ -422,7 +457,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`; float32 for a float32 model on float32 rows, else float64.
+            In the order of `classes_`. Of the `dtype` that the estimator was given; where it is None, float32 for a
+            float32 model on float32 rows, else float64.
 
         Raises
         ------
@@ -430,6 +466,16 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Before the first fit.
         ValueError
             When X does not have the expected form.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier(solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+        >>> clf.predict_proba(X[[0, 75]]).round(2)
+        array([[1., 0., 0.],
+               [0., 1., 0.]])
         """
         probabilities = self._short.numbers(self.__dict__, X)
         if probabilities is not None:
@@ -456,6 +502,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
             Before the first fit.
         ValueError
             When X does not have the expected form.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier(solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+        >>> clf.predict_log_proba(X[:1]).argmax().item()
+        0
         """
         probabilities = self.predict_proba(X)
         return np.log(probabilities, out=probabilities)
@@ -476,6 +531,22 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         -------
         float
             What `sklearn.metrics.accuracy_score` finds for `predict`: for several labels a row, all must be right.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When X or y does not have the expected form.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPClassifier
+        >>> from sklearn.datasets import load_iris
+        >>> X, y = load_iris(return_X_y=True)
+        >>> clf = MLPClassifier(solver="lbfgs", random_state=0, max_iter=1000).fit(X, y)
+        >>> clf.score(X, y) > 0.95
+        True
         """
         predicted = self.predict(X)
         if sample_weight is None and _labels.are_comparable(y, predicted):
@@ -500,13 +571,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     ----------
     loss : {"squared_error", "poisson"}, str or Loss, default="squared_error"
         Half the squared error, with identity outputs; half the Poisson deviance, with exponential outputs; or a loss of
-        your own (see `fastmlp.loss`), with identity outputs.
+        your own (see `fastmlp.loss`), with identity outputs. Over several outputs a loss is summed; but the squared
+        error is reported as their mean, as in scikit-learn, whose steps follow the gradient of the sum as well
+        ("lbfgs" is given that mean and this gradient).
     hidden_layer_sizes : array-like of int, default=(100,)
         Units of each hidden layer. ``()`` means none: linear regression.
     activation : str or Activation, default="relu"
-        Activation of all hidden layers: "identity", "logistic", "tanh", "relu", or another of
-        `fastmlp.activations.ACTIVATIONS` that hidden layers can learn with, with its default parameters; or what
-        `fastmlp.activation` returned.
+        Activation of all hidden layers: "identity", "logistic", "tanh", "relu"; with its default parameters "linear",
+        "leaky_relu", "randomized_leaky_relu", "elu", "selu", "softplus", "gelu" or "silu"; or an activation of your
+        own (see `fastmlp.activation`).
     solver : {"adam", "sgd", "lbfgs"}, default="adam"
         "adam" and "sgd" take a step a batch; "lbfgs" is scipy's L-BFGS-B over the whole data.
     alpha : float, default=1e-4
@@ -516,7 +589,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Rows a step; "auto" is ``min(200, n_samples)``. No effect with "lbfgs".
     learning_rate : {"constant", "invscaling", "adaptive"}, default="constant"
         Schedule of the learning rate with "sgd": constant; ``learning_rate_init / (t_ + 1) ** power_t`` after each
-        epoch; or divided by 5 each time there was no improvement, until 1e-6.
+        epoch; or divided by 5 each time more than `n_iter_no_change` epochs in a row brought no improvement: where that
+        happens with a rate of 1e-6 or less, training stops.
     learning_rate_init : float, default=1e-3
         Learning rate of the first step, for "sgd" and "adam".
     power_t : float, default=0.5
@@ -548,7 +622,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     epsilon : float, default=1e-8
         Added to the root of the second moment of "adam".
     n_iter_no_change : int, default=10
-        Training stops when more than this many epochs in a row brought no improvement; `numpy.inf` is never.
+        How many epochs in a row may bring no improvement: after one more, training stops (or, with "adaptive", the
+        learning rate is divided). `numpy.inf` is never.
     max_fun : int, default=15000
         Most evaluations of the loss by "lbfgs".
     backend : {"auto", "c", "numba", "numpy"}, default="auto"
@@ -736,7 +811,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets, real numbers; for the Poisson loss not negative.
+            Targets, real numbers; for the Poisson loss not negative (which is not checked, as in scikit-learn: `loss_`
+            becomes NaN).
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; None is 1 for all.
 
@@ -746,10 +822,20 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Raises
         ------
+        TypeError
+            When `hidden_layer_sizes` holds no integers, or y no numbers.
         ValueError
             When X or y does not have the expected form, or training ended in weights that are not finite.
         ZeroDivisionError
             When the weights of a batch sum to zero.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
+        >>> model = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> model.predict([[1.5]]).round(2)
+        array([4.])
         """
         return self._fit(X, y, sample_weight=sample_weight)
 
@@ -764,7 +850,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
             Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
-            Targets, real numbers; for the Poisson loss not negative.
+            Targets, real numbers; for the Poisson loss not negative (which is not checked, as in scikit-learn: `loss_`
+            becomes NaN).
         sample_weight : array-like of shape (n_samples,), default=None
             Weight of each row; None is 1 for all.
 
@@ -774,10 +861,24 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Raises
         ------
+        AttributeError
+            With the solver "lbfgs".
+        TypeError
+            When `hidden_layer_sizes` holds no integers, or y no numbers.
         ValueError
-            When X or y does not have the expected form, or training ended in weights that are not finite.
+            When X or y does not have the expected form, `early_stopping` is set, or training ended in weights that are
+            not finite.
         ZeroDivisionError
             When the weights of a batch sum to zero.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> model = MLPRegressor(hidden_layer_sizes=(), learning_rate_init=0.1, random_state=0)
+        >>> for _ in range(300):
+        ...     model = model.partial_fit([[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0])
+        >>> model.predict([[1.5]]).round(1)
+        array([4.])
         """
         return self._fit(X, y, sample_weight=sample_weight, incremental=True)
 
@@ -792,7 +893,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            float32 for a float32 model on float32 rows, else float64.
+            Of the `dtype` that the estimator was given; where it is None, float32 for a float32 model on float32 rows,
+            else float64.
 
         Raises
         ------
@@ -800,6 +902,14 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Before the first fit.
         ValueError
             When X does not have the expected form.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
+        >>> reg = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> reg.predict([[1.5], [2.5]]).round(1)
+        array([4., 6.])
         """
         numbers = self._short.numbers(self.__dict__, X)
         if numbers is not None:
@@ -823,6 +933,21 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         -------
         float
             What `sklearn.metrics.r2_score` finds for `predict`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            Before the first fit.
+        ValueError
+            When X or y does not have the expected form.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> X, y = [[0.0], [1.0], [2.0], [3.0]], [1.0, 3.0, 5.0, 7.0]
+        >>> reg = MLPRegressor(hidden_layer_sizes=(4,), solver="lbfgs", random_state=0).fit(X, y)
+        >>> reg.score(X, y) > 0.99
+        True
         """
         predicted = self.predict(X)
         if sample_weight is None and _are_plain_numbers(y, predicted):

@@ -53,6 +53,7 @@ class Network:
         with parameters, as in ``("leaky_relu", {"alpha": 0.02})``. Wherever a name stands the entry itself may stand,
         as what `fastmlp.activation` returns.
     output_activation : str or (str, mapping), default="identity"
+        Activation of the output layer, in the same forms.
     loss : str or Loss, default="squared_error"
         A key of `fastmlp.losses.LOSSES`: "squared_error" goes with every output activation, "log_loss" with outputs in
         (0, 1), "poisson" with positive ones.
@@ -86,6 +87,8 @@ class Network:
     row. Everywhere else, in `loss` and `gradients` too, it has the mean slope.
 
     The methods may be called from several threads at once as long as none of them changes the parameters.
+
+    Networks can be copied and pickled; a copy goes on learning with the same random numbers.
 
     Examples
     --------
@@ -637,6 +640,7 @@ class Network:
         batch_size : int, optional
             Rows a step; the last batch of an epoch may be smaller. None: 200. Never more than there are rows.
         epochs : int, default=200
+            How often training goes through all rows; at least 1.
         shuffle : bool, default=True
             Whether every epoch goes through the rows in a new order.
         random_state : int, numpy.random.RandomState or None, default=None
@@ -677,6 +681,23 @@ class Network:
         >>> curve = net.fit([[0.0], [1.0], [2.0]], [1.0, 3.0, 5.0], solver="sgd", learning_rate=0.1, epochs=300)
         >>> net.coefs[0].round(3).item(), net.intercepts[0].round(3).item()
         (2.0, 1.0)
+
+        Early stopping by rows of one's own, with the best parameters kept:
+
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> X, X_val = rng.normal(size=(30, 5)), rng.normal(size=(30, 5))
+        >>> Y, Y_val = X[:, 0] + rng.normal(size=30), X_val[:, 0] + rng.normal(size=30)
+        >>> net, best = Network([5, 20, 1], random_state=0), [np.inf, 0, None]
+        >>> def stop(net, epoch, loss):
+        ...     validation = net.loss(X_val, Y_val)
+        ...     if validation < best[0]:
+        ...         best[:] = validation, epoch, net.get_parameters()
+        ...     return epoch - best[1] >= 10
+        >>> curve = net.fit(X, Y, learning_rate=0.01, epochs=1000, callback=stop)
+        >>> net.set_parameters(best[2])
+        >>> len(curve) == best[1] + 10, net.loss(X_val, Y_val) == best[0]
+        (True, True)
         """
         self._spec.check_differentiable()
         given = {

@@ -469,7 +469,7 @@ def test_what_cannot_be_checked_is_refused(function):
         ({"name": None}, ValueError, "A lambda has no name"),
         ({"name": "tanh"}, ValueError, "'tanh' is one of the library's"),
         ({"name": "tanh", "replace": True}, ValueError, "'tanh' is one of the library's"),
-        ({"name": "swish"}, ValueError, "'swish' of your own already; replace=True"),
+        ({"name": "swish"}, ValueError, "'swish' is one of your own already; replace=True"),
         ({"needs": "input"}, ValueError, "needs must be 'output' or 'preactivation', got 'input'"),
         ({"derivative": 1.0}, TypeError, "plain Python function for the derivative of the activation 'own'"),
         ({"derivative": math.exp}, TypeError, "plain Python function"),

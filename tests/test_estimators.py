@@ -446,6 +446,21 @@ def test_pickle_is_plain_and_refuses_the_future(iris):
         MLPClassifier().__setstate__({**state, "_fastmlp_state": 99})
 
 
+@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
+def test_a_pickle_of_scikit_learn_says_how_to_take_its_weights_over(iris, solver):
+    old = SklearnClassifier((5,), activation="tanh", solver=solver, max_iter=3, random_state=0).fit(*iris)
+    pickled = pickle.dumps(old)
+    fastmlp.patch_sklearn()
+    try:
+        with pytest.raises(ValueError, match="scikit-learn's MLPClassifier, not of fastmlp's") as error:
+            pickle.loads(pickled)
+    finally:
+        fastmlp.unpatch_sklearn()
+    # What the message says.
+    net = eval(str(error.value).split("over: ")[1].rstrip("."), {"fastmlp": fastmlp, "old": old})
+    np.testing.assert_allclose(net.forward(iris[0]), old.predict_proba(iris[0]), rtol=1e-12)
+
+
 WORK = {
     "one row a step": lambda: MLPClassifier((4,), solver="sgd", batch_size=1, **_ENDLESS).fit(*_XOR),
     "full batch": lambda: MLPRegressor(hidden_layer_sizes=(32,), batch_size=len(_BIG[0]), **_ENDLESS).fit(*_BIG),
