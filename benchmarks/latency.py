@@ -95,8 +95,10 @@ def onnx_session(model):
 
 def bare_call(model, x, out):
     """Return a call of the C function with nothing around it but the two buffers that it needs."""
-    weights = model._weights
-    binding = get_backend("c").bind(model._spec(weights.layout, weights.vector.dtype), weights.vector, "outputs")
+    weights = model._shown_weights
+    binding = get_backend("c").bind(
+        model._network_spec(weights.layout, weights.vector.dtype), weights.vector, "outputs"
+    )
     names = {"predict": binding.predict, "struct": binding.struct, "view": binding.view, "chars": binding.chars}
     return "predict(struct, 1, view(chars, x), view(chars, out, True))", {**names, "x": x, "out": out}
 
@@ -139,7 +141,7 @@ def one_row(rounds):
                 run = onnx_session(other)
                 np.testing.assert_allclose(run(X).squeeze(), model.predictor()(X), rtol=1e-3, atol=1e-5)
                 calls["onnxruntime"] = ("f(x)", {"f": run, "x": x})
-            shape = "-".join(map(str, model._weights.layout.units))
+            shape = "-".join(map(str, model._shown_weights.layout.units))
             show(f"one row of {shape}, {dtype}", measure(calls, rounds), methods[0])
 
 
@@ -158,7 +160,7 @@ def many_rows(rounds):
                 calls["predict"] = ("model.predict(X)", {"model": model, "X": rows})
             if run:
                 calls["onnxruntime"] = ("f(X)", {"f": run, "X": rows})
-            shape = "-".join(map(str, model._weights.layout.units))
+            shape = "-".join(map(str, model._shown_weights.layout.units))
             show(f"{n} rows of {shape}, float32", measure(calls, rounds if n == 1000 else max(5, rounds // 5)), method)
 
 

@@ -23,24 +23,38 @@ from fastmlp._sklearn import (
     Options,
     Registered,
     StrOptions,
-    _check_optimize_result,
     _check_sample_weight,
     lbfgs_point_dtype,
+    warn_of_lbfgs,
 )
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import requested
 from fastmlp._validation import check_count, check_csr, check_range, seeded_random_state
-from fastmlp._weights import Weights, adopt
+from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import BACKENDS, Data, get_backend
 from fastmlp.layout import Layout
 from fastmlp.losses import LOSSES, Loss, check_pair
 from fastmlp.spec import NetworkSpec
-from fastmlp.training import draw_parameters
+from fastmlp.training import draw_layer
 
 _STATE_VERSION = 1
 STOCHASTIC_SOLVERS = ("sgd", "adam")
+_NOT_CALLED = (
+    "_backprop",
+    "_compute_loss_grad",
+    "_fit_lbfgs",
+    "_fit_stochastic",
+    "_forward_pass",
+    "_loss_grad_lbfgs",
+    "_score",
+    "_score_with_function",
+    "_unpack",
+    "_update_no_improvement_count",
+)
+"""Methods by which a subclass of scikit-learn's estimators may change how they are trained."""
+
 _ROWS_AT_A_TIME = 4096
 """Rows of integers or the like that are converted to floats at a time in a prediction."""
 
@@ -127,6 +141,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         "n_threads": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
     }
 
+    # For subclasses whose __init__ knows scikit-learn's parameters alone.
+    backend: str = "auto"
+    dtype: str | None = None
+    n_threads: int | None = None
+
     _short = ShortPath()  # binds nothing before the first fit
 
     @classmethod
@@ -135,30 +154,30 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         names = cls.__dict__.get("_param_names")
         if names is None:
             names = cls._param_names = super()._get_param_names()
-        return names
+        return list(names)
 
     # Weights: the lists that are shown, and the vector behind them.
 
-    def _show(self, weights: Weights) -> None:
-        self._weights = weights
+    def _show_weights(self, weights: Weights) -> None:
+        self._shown_weights = weights
         self._short = ShortPath()
         self.coefs_, self.intercepts_ = weights.lists()
 
     def _present_weights(self) -> Weights:
         """Return the weights as they are now: the vector behind the lists, or a copy of arrays that were put in."""
-        weights = self.__dict__.get("_weights")
+        weights = self.__dict__.get("_shown_weights")
         if weights is not None and weights.is_shown(self.coefs_, self.intercepts_):
             return weights
         return Weights.from_lists(self.coefs_, self.intercepts_)
 
     def _keep_best(self, weights: Weights) -> None:
-        self._best_weights = weights
+        self._kept_weights = weights
         self._best_coefs, self._best_intercepts = weights.lists()
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain arrays: the vector behind the lists is made anew from them."""
         state = dict(super().__getstate__())
-        for name in ("_weights", "_best_weights", "_short"):
+        for name in ("_shown_weights", "_kept_weights", "_short"):
             state.pop(name, None)
         # Functions of the user's, named: to be missed where they are loaded, not where they are first called.
         names = {kind: state.get(kind) for kind in _REGISTRIES}
@@ -166,12 +185,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         return {**state, "_fastmlp_state": _STATE_VERSION, **({"_fastmlp_own": own} if own else {})}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        if "_fastmlp_state" not in state and "backend" not in state:
-            raise ValueError(
-                f"The pickle is of scikit-learn's {type(self).__name__}, not of fastmlp's. Load it unpatched and "
-                "take its weights over: fastmlp.Network.from_weights(old.coefs_, old.intercepts_, "
-                "activation=old.activation, output_activation=old.out_activation_)."
-            )
         version = state.pop("_fastmlp_state", _STATE_VERSION)
         if version > _STATE_VERSION:
             raise ValueError(
@@ -181,14 +194,16 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         for kind, name in state.pop("_fastmlp_own", {}).items():
             registered(_REGISTRIES[kind], kind, name)
         super().__setstate__(state)
+        # Whoever makes a model smaller before saving it leaves something else in these places, or nothing.
+        if are_plain(state.get("coefs_"), state.get("intercepts_")):
+            self._shown_weights = adopt(self.coefs_, self.intercepts_)
         if "coefs_" in state:
-            self._weights = adopt(self.coefs_, self.intercepts_)
             self._short = ShortPath()
-        if "_best_coefs" in state:
+        if are_plain(state.get("_best_coefs"), state.get("_best_intercepts")):
             # After early stopping these ARE coefs_ and intercepts_, and stay so.
-            shared = self._best_coefs is self.coefs_
-            self._best_weights = self._weights if shared else adopt(self._best_coefs, self._best_intercepts)
-        if "_optimizer" in state:
+            shared = self._best_coefs is state.get("coefs_")
+            self._kept_weights = self._shown_weights if shared else adopt(self._best_coefs, self._best_intercepts)
+        if state.get("_optimizer") is not None:
             self._optimizer.adopt()
 
     def __copy__(self) -> BaseMLP:
@@ -205,11 +220,11 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return the dtype of fitted weights: what `dtype` says, else the data's."""
         return np.dtype(data_dtype if self.dtype is None else self.dtype)
 
-    def _spec(self, layout: Layout, dtype: np.dtype, loss: str = "squared_error") -> NetworkSpec:
+    def _network_spec(self, layout: Layout, dtype: np.dtype, loss: str = "squared_error") -> NetworkSpec:
         activation = get_activation(name_of(ACTIVATIONS, "activation", self.activation))
         return _make_spec(layout.units, activation, self.out_activation_, loss, dtype)
 
-    def _outputs(self, X: Any) -> np.ndarray:
+    def _network_outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""
         weights = self._present_weights()
         vector = weights.vector
@@ -218,7 +233,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
         else:
             dtype = np.dtype(self.dtype)
-        spec = self._spec(weights.layout, dtype)
+        spec = self._network_spec(weights.layout, dtype)
         vector = vector.astype(dtype, copy=False)
         backend = get_backend(self.backend)
         if "_short" in vars(self):
@@ -240,7 +255,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
         with requested(self.n_threads):
-            return self._outputs(X)
+            return self._network_outputs(X)
 
     # Predictors.
 
@@ -298,7 +313,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if method not in self._PREDICTIONS:
             raise ValueError(f"method must be one of {', '.join(map(repr, self._PREDICTIONS))}, got {method!r}.")
         weights = self._present_weights()
-        is_shown = weights is vars(self).get("_weights")
+        is_shown = weights is vars(self).get("_shown_weights")
         dtype = weights.vector.dtype if self.dtype is None else np.dtype(self.dtype)
         coefs, intercepts = list(self.coefs_), list(self.intercepts_)
 
@@ -307,7 +322,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             return present.vector.astype(dtype, copy=False)
 
         bound = weights.vector if is_shown and weights.vector.dtype == dtype else None
-        spec = self._spec(weights.layout, dtype)
+        spec = self._network_spec(weights.layout, dtype)
         return self._make_predictor(method, Source(get_backend(self.backend), spec, vector, bound, self.n_threads))
 
     # Fitting.
@@ -329,7 +344,29 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 f"got {sizes}."
             )
 
-    def _initialize(self, layout: Layout, dtype: np.dtype, loss: str) -> None:
+    def _init_coef(self, fan_in: int, fan_out: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """Return new weights and biases of a layer; subclasses may have others, as with scikit-learn."""
+        factor = 2.0 if name_of(ACTIVATIONS, "activation", self.activation) == "logistic" else 6.0
+        coefs, intercepts = draw_layer(fan_in, fan_out, factor, self._random_state)
+        return coefs.astype(dtype, copy=False), intercepts.astype(dtype, copy=False)
+
+    def _check_hooks(self) -> None:
+        """Refuse a subclass that changes scikit-learn's training by methods which fastmlp's does not call."""
+        mine = [name for name in _NOT_CALLED if hasattr(type(self), name)]
+        if self.early_stopping:
+            mine += [name for name in ("_predict", "_forward_pass_fast") if not self._is_ours(name)]
+        if mine:
+            raise TypeError(
+                f"{type(self).__name__} defines {', '.join(mine)}, which scikit-learn's training calls and fastmlp's "
+                "does not: it would be trained as if that were not there."
+            )
+
+    def _is_ours(self, method: str) -> bool:
+        """Return whether no subclass has a method of this name for itself."""
+        home = next(base for base in type(self).__mro__ if method in vars(base))
+        return home.__module__ in ("fastmlp.estimators", __name__)
+
+    def _initialize(self, layout: Layout, dtype: np.dtype) -> None:
         """Draw new weights and set the attributes of a network that has seen nothing."""
         self.n_iter_ = 0
         self.t_ = 0
@@ -337,9 +374,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self.n_layers_ = len(layout.units)
         self.out_activation_ = self._output_activation()
         weights = Weights(layout, layout.allocate(dtype))
-        factor = 2.0 if name_of(ACTIVATIONS, "activation", self.activation) == "logistic" else 6.0
-        draw_parameters(self._spec(layout, dtype, loss), [factor] * layout.n_layers, self._random_state, weights.vector)
-        self._show(weights)
+        for coefs, intercepts in zip(*weights.lists(), strict=True):
+            for array, drawn in zip((coefs, intercepts), self._init_coef(*coefs.shape, dtype), strict=True):
+                if np.shape(drawn) != array.shape:
+                    raise ValueError(f"_init_coef must return arrays of shape {array.shape}, got {np.shape(drawn)}.")
+                array[...] = drawn
+        self._show_weights(weights)
         self._keep_best(weights.copy())
         if self.solver in STOCHASTIC_SOLVERS:
             self.loss_curve_ = []
@@ -379,6 +419,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, incremental: bool
     ) -> tuple[Weights, Callable[[], object]]:
         """Train; return the weights, and what warns of how training ended, if anything is to be said."""
+        self._check_hooks()
         hidden_layer_sizes = self._hidden_layer_sizes()
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = (X, y, sample_weight)
@@ -392,7 +433,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if first_pass:
             widths = [check_count("each of hidden_layer_sizes", size) for size in hidden_layer_sizes]
             layout = Layout([X.shape[1], *widths, n_outputs])
-            self._initialize(layout, self._working_dtype(X.dtype), loss)
+            self._initialize(layout, self._working_dtype(X.dtype))
         else:
             self._check_kept_layers(hidden_layer_sizes)
         if LOSSES[loss].is_own:
@@ -418,7 +459,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         loss: str,
         callbacks: _Callbacks | None,
     ) -> tuple[Weights, Callable[[], object]]:
-        spec = self._spec(weights.layout, weights.vector.dtype, loss)
+        spec = self._network_spec(weights.layout, weights.vector.dtype, loss)
         spec.check_differentiable()
         coefs, intercepts = self.coefs_, self.intercepts_
         backend = get_backend(self.backend)
@@ -429,7 +470,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             backend,
             spec,
             weights,
-            self._data(X, targets, sample_weight, spec.dtype),
+            self._as_data(X, targets, sample_weight, spec.dtype),
             incremental=incremental,
             loss_scale=self._loss_scale(),
             score=lambda part: self._validation_score(backend, spec, weights, part),
@@ -438,7 +479,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if not weights.is_shown(coefs, intercepts):
             weights.write_to(coefs, intercepts)
         if self.early_stopping:
-            self._weights = weights = self._best_weights
+            self._shown_weights = weights = self._kept_weights
         if incremental and may_bind(self, spec, weights, backend, X):
             self._short.step = Increment(self, spec, weights, backend)
         return weights, warn_of_end
@@ -453,13 +494,13 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         callbacks: _Callbacks | None,
     ) -> tuple[Weights, Callable[[], object]]:
         dtype = self._lbfgs_dtype(X, targets, weights) if self.dtype is None else np.dtype(self.dtype)
-        spec = self._spec(weights.layout, dtype, loss)
+        spec = self._network_spec(weights.layout, dtype, loss)
         spec.check_differentiable()
-        data = self._data(X, targets, sample_weight, spec.dtype)
+        data = self._as_data(X, targets, sample_weight, spec.dtype)
         weights, result = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
-        self._weights = weights
+        self._shown_weights = weights
         self.coefs_[:], self.intercepts_[:] = weights.lists()
-        return weights, lambda: _check_optimize_result("lbfgs", result, self.max_iter)
+        return weights, lambda: warn_of_lbfgs(result, self.max_iter)
 
     @staticmethod
     def _lbfgs_dtype(X: Any, targets: np.ndarray, weights: Weights) -> np.dtype:
@@ -472,7 +513,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         dtype = np.result_type(X.dtype, lbfgs_point_dtype(weights.vector.dtype), *real)
         return dtype if dtype == np.float32 else np.dtype(np.float64)
 
-    def _data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
+    def _as_data(self, X: Any, targets: np.ndarray, sample_weight: np.ndarray | None, dtype: np.dtype) -> Data:
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
         check_range("X", X, dtype)
         check_range("y", targets, dtype)

@@ -59,13 +59,13 @@ _WATCHED = (
 _watched = itemgetter(*_WATCHED)
 
 _LONG_WAY = (
-    "_data",
+    "_as_data",
     "_fit",
     "_fit_or_raise",
     "_loss_scale",
     "_present_weights",
     "_run_stochastic",
-    "_spec",
+    "_network_spec",
     "_validate_input",
     "__sklearn_tags__",
 )
@@ -191,6 +191,7 @@ def may_bind(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: B
     seed = estimator.random_state
     return (
         hasattr(backend, "stepper")
+        and vars(estimator).keys() >= set(_WATCHED)  # a property or an attribute of the class is not seen there
         and not spec.draws  # each call has a key of its own
         and type(X) is np.ndarray
         and X.dtype == spec.dtype

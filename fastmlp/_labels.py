@@ -132,6 +132,10 @@ def _is_plain(y: np.ndarray) -> bool:
     return type(y) is np.ndarray and y.ndim == 1 and len(y) > 0 and y.dtype.kind in "biufU"
 
 
+def _are_whole(numbers: np.ndarray) -> bool:
+    return bool(((numbers == np.floor(numbers)) & (abs(numbers) < _MOST_WHOLE)).all())
+
+
 def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     """Return the sorted distinct labels (None: not whole numbers), and the place of each label among them."""
     lowest, highest = (int(y.min()), int(y.max())) if y.dtype.kind in "biu" else (0, _TABLE)
@@ -139,7 +143,7 @@ def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         classes, codes = np.unique(y, return_inverse=True)
         if y.dtype.kind == "U":
             classes = np.array(classes.tolist())  # no wider than the longest of them, as scikit-learn's
-        whole = y.dtype.kind != "f" or ((classes == np.floor(classes)) & (abs(classes) < _MOST_WHOLE)).all()
+        whole = y.dtype.kind != "f" or _are_whole(classes.astype(np.float64))
         return classes if whole else None, codes.astype(np.int32)
     seen = np.zeros(highest - lowest + 1, dtype=bool)
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(y), _CHUNK)]

@@ -32,10 +32,10 @@ _VARIABLE = os.environ.encodekey("FASTMLP_BACKEND") if _environment is not os.en
 _LONG_WAY = (
     "__sklearn_is_fitted__",
     "_forward_pass_fast",
-    "_outputs",
+    "_network_outputs",
     "_predict",
     "_present_weights",
-    "_spec",
+    "_network_spec",
     "__sklearn_tags__",
 )
 """A subclass that has one of these for itself always goes the long way."""
@@ -111,7 +111,7 @@ def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods
         if any(getattr(own, name, None) is not getattr(base, name, None) for name in methods):
             return False
     return (
-        attributes.get("_weights") is weights
+        attributes.get("_shown_weights") is weights
         and type(attributes.get("coefs_")) is type(attributes.get("intercepts_")) is list
         and spec.dtype == weights.vector.dtype
         and attributes.get("n_features_in_") == spec.units[0]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Mapping
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,6 @@ __all__ = [
     "Options",
     "Registered",
     "StrOptions",
-    "_check_optimize_result",
     "_check_partial_fit_first_call",
     "_check_sample_weight",
     "_fit_context",
@@ -35,11 +35,14 @@ __all__ = [
     "lbfgs_print_options",
     "sklearn_version",
     "warn",
+    "warn_of_lbfgs",
     "with_callbacks",
 ]
 
 sklearn_version = parse_version(parse_version(sklearn.__version__).base_version)
 
+
+_NAME = "sklearn.neural_network._multilayer_perceptron"
 
 _WARNED: dict[Any, Any] = {}
 """What has been warned of, as the warnings module notes it for every module."""
@@ -53,9 +56,18 @@ def warn(message: str, category: type[Warning] = UserWarning) -> None:
         category,
         caller.f_code.co_filename,
         caller.f_lineno,
-        module="sklearn.neural_network._multilayer_perceptron",
+        module=_NAME,
         registry=_WARNED,
     )
+
+
+_call = FunctionType((lambda function, *arguments: function(*arguments)).__code__, {"__name__": _NAME})
+"""Calls a function from a frame that is, for the warnings module, one of scikit-learn's."""
+
+
+def warn_of_lbfgs(result: Any, max_iter: int) -> None:
+    """Warn as scikit-learn does where L-BFGS did not converge, likewise in the name of its module."""
+    _call(_check_optimize_result, "lbfgs", result, max_iter)
 
 
 class Registered(StrOptions):

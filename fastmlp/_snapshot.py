@@ -27,7 +27,9 @@ class Snapshot:
         lists = {name: kept for name, kept in self._attributes.items() if type(kept) is list}
         self._lengths = [(lists.pop(name), len(self._attributes[name])) for name in _GROWING if name in lists]
         self._lists = [(kept, list(kept)) for kept in lists.values()]
-        arrays = [self._attributes[name].vector for name in ("_weights", "_best_weights") if name in self._attributes]
+        arrays = [
+            self._attributes[name].vector for name in ("_shown_weights", "_kept_weights") if name in self._attributes
+        ]
         arrays += self._arrays_put_in()
         self._optimizer: dict[str, Any] = {}
         optimizer = self._attributes.get("_optimizer")
@@ -41,7 +43,7 @@ class Snapshot:
         """Return arrays that a user has put into ``coefs_`` or ``intercepts_``: training writes to them in the end."""
         lists = [self._attributes.get(name) for name in ("coefs_", "intercepts_")]
         lists = [kept for kept in lists if isinstance(kept, (list, tuple))]
-        weights = self._attributes.get("_weights")
+        weights = self._attributes.get("_shown_weights")
         if weights is not None and len(lists) == 2 and weights.is_shown(*lists):
             return []
         return [array for kept in lists for array in kept if isinstance(array, np.ndarray) and array.flags.writeable]

@@ -69,10 +69,13 @@ class Optimizer:
         self._units = weights.layout.units
         self.state = SolverState.fresh(estimator.solver, weights.layout.n_parameters, weights.vector.dtype)
 
-    def adopt(self) -> None:
-        """Take copies of the moments, aligned and writable, after loading: they may be mapped from a file."""
+    def adopt(self, dtype: np.dtype | None = None) -> None:
+        """Take copies of the moments, aligned and writable, of another dtype where one is given.
+
+        After loading they may be mapped from a file; weights of another dtype may have been put in.
+        """
         for i, moment in enumerate(self.state.moments):
-            self.state.moments[i] = aligned_zeros(len(moment), moment.dtype)
+            self.state.moments[i] = aligned_zeros(len(moment), moment.dtype if dtype is None else dtype)
             self.state.moments[i][:] = moment
 
     def _moment(self, index: int) -> list[np.ndarray]:
@@ -226,6 +229,8 @@ def fit_stochastic(
     """
     if not incremental or not hasattr(estimator, "_optimizer"):
         estimator._optimizer = Optimizer(estimator, weights)
+    elif any(moment.dtype != spec.dtype for moment in estimator._optimizer.state.moments):
+        estimator._optimizer.adopt(spec.dtype)
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
     key = draw_key(spec, estimator._random_state)

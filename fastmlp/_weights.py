@@ -87,6 +87,14 @@ class Weights:
         return Weights(self.layout, vector)
 
 
+def are_plain(*lists: object) -> bool:
+    """Return whether these are lists of arrays of one float dtype, as training leaves them."""
+    if not all(type(kept) is list and kept for kept in lists):
+        return False
+    dtypes = {array.dtype if isinstance(array, np.ndarray) else None for kept in lists for array in kept}
+    return len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}
+
+
 def adopt(coefs: list[np.ndarray], intercepts: list[np.ndarray]) -> Weights:
     """Copy the arrays of two lists into one vector and put its views in their places."""
     weights = Weights.from_lists(coefs, intercepts)

@@ -971,12 +971,13 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
 def _column(y: np.ndarray) -> np.ndarray:
     """Return the only column of `y`, with scikit-learn's warning."""
+    column = column_or_1d(y)
     warn(
         "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples, ), for "
         "example using ravel().",
         DataConversionWarning,
     )
-    return column_or_1d(y)
+    return column
 
 
 def _are_plain_numbers(y: Any, predicted: np.ndarray) -> bool:

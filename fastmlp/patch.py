@@ -15,21 +15,15 @@ from types import ModuleType
 from typing import Any
 
 _NAMES = ("MLPClassifier", "MLPRegressor")
-_originals: dict[tuple[str, str], Any] = {}
-
-
-def _places() -> list[Any]:
-    import sklearn.neural_network
-    import sklearn.neural_network._multilayer_perceptron
-
-    return [sklearn.neural_network, sklearn.neural_network._multilayer_perceptron]
+_originals: dict[str, Any] = {}
 
 
 def patch_sklearn() -> None:
     """Put fastmlp's estimators in the place of scikit-learn's.
 
     From then on ``from sklearn.neural_network import MLPClassifier`` gives `fastmlp.MLPClassifier`, and likewise for
-    the regressor. Names that were imported before stay what they were. A second call changes nothing.
+    the regressor. Names that were imported before stay what they were, and pickles of scikit-learn's estimators are
+    loaded as these. A second call changes nothing.
 
     Examples
     --------
@@ -40,14 +34,15 @@ def patch_sklearn() -> None:
     True
     >>> fastmlp.unpatch_sklearn()
     """
+    from sklearn import neural_network
+
     from fastmlp import estimators
 
-    for module in _places():
-        for name in _NAMES:
-            ours, present = getattr(estimators, name), getattr(module, name)
-            if present is not ours:
-                _originals[module.__name__, name] = present
-                setattr(module, name, ours)
+    for name in _NAMES:
+        ours, present = getattr(estimators, name), getattr(neural_network, name)
+        if present is not ours:
+            _originals[name] = present
+            setattr(neural_network, name, ours)
 
 
 def unpatch_sklearn() -> None:
@@ -62,11 +57,11 @@ def unpatch_sklearn() -> None:
     >>> MLPClassifier.__module__.split(".")[0]
     'sklearn'
     """
-    for module in _places():
-        for name in _NAMES:
-            original = _originals.pop((module.__name__, name), None)
-            if original is not None:
-                setattr(module, name, original)
+    from sklearn import neural_network
+
+    while _originals:
+        name, original = _originals.popitem()
+        setattr(neural_network, name, original)
 
 
 def main(arguments: list[str]) -> int:

@@ -45,9 +45,15 @@ def draw_parameters(
     for coefs, intercepts, factor in zip(
         spec.layout.coefs(params), spec.layout.intercepts(params), factors, strict=True
     ):
-        bound = np.sqrt(factor / sum(coefs.shape))
-        coefs[:] = random_state.uniform(-bound, bound, coefs.shape)
-        intercepts[:] = random_state.uniform(-bound, bound, intercepts.shape)
+        coefs[:], intercepts[:] = draw_layer(*coefs.shape, factor, random_state)
+
+
+def draw_layer(
+    fan_in: int, fan_out: int, factor: float, random_state: np.random.RandomState
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return initial weights and biases of one layer, float64; see `draw_parameters`."""
+    bound = np.sqrt(factor / (fan_in + fan_out))
+    return random_state.uniform(-bound, bound, (fan_in, fan_out)), random_state.uniform(-bound, bound, fan_out)
 
 
 def draw_key(spec: NetworkSpec, random_state: np.random.RandomState) -> int:

@@ -437,7 +437,7 @@ def test_a_fresh_fit_does_not_touch_arrays_that_the_user_holds(iris):
 def test_pickle_is_plain_and_refuses_the_future(iris):
     model = MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris)
     state = model.__getstate__()
-    assert "_weights" not in state
+    assert "_shown_weights" not in state
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copy.predict_proba(iris[0]), model.predict_proba(iris[0]))
     copy.coefs_[0][:] = 0
@@ -446,19 +446,66 @@ def test_pickle_is_plain_and_refuses_the_future(iris):
         MLPClassifier().__setstate__({**state, "_fastmlp_state": 99})
 
 
-@pytest.mark.parametrize("solver", ["adam", "sgd", "lbfgs"])
-def test_a_pickle_of_scikit_learn_says_how_to_take_its_weights_over(iris, solver):
-    old = SklearnClassifier((5,), activation="tanh", solver=solver, max_iter=3, random_state=0).fit(*iris)
-    pickled = pickle.dumps(old)
+def _without_optimizer(model):
+    model._optimizer = None
+
+
+def _without_best_weights(model):
+    model._best_coefs = model._best_intercepts = None
+
+
+def _without_best_intercepts(model):
+    del model._best_intercepts
+
+
+def _with_tuples(model):
+    model.coefs_, model.intercepts_ = tuple(model.coefs_), tuple(model.intercepts_)
+
+
+def _with_half_precision(model):
+    model.coefs_ = [array.astype(np.float16) for array in model.coefs_]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [_without_optimizer, _without_best_weights, _without_best_intercepts, _with_tuples, _with_half_precision],
+)
+@pytest.mark.parametrize("load", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+def test_models_made_smaller_are_loaded_as_they_were_saved(iris, change, load):
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris)
+    change(model)
+    loaded = load(model)
+    np.testing.assert_array_equal(loaded.predict_proba(iris[0]), model.predict_proba(iris[0]))
+    assert [array.dtype for array in loaded.coefs_] == [array.dtype for array in model.coefs_]
+    loaded.fit(*iris)
+    np.testing.assert_array_equal(
+        loaded.coefs_[0], MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris).coefs_[0]
+    )
+
+
+def test_pickles_of_scikit_learn_in_a_patched_program(iris):
+    old = SklearnClassifier((5,), max_iter=3, random_state=0).fit(*iris)
     fastmlp.patch_sklearn()
     try:
-        with pytest.raises(ValueError, match="scikit-learn's MLPClassifier, not of fastmlp's") as error:
-            pickle.loads(pickled)
+        loaded = pickle.loads(pickle.dumps(old))
     finally:
         fastmlp.unpatch_sklearn()
-    # What the message says.
-    net = eval(str(error.value).split("over: ")[1].rstrip("."), {"fastmlp": fastmlp, "old": old})
+    assert type(loaded) is SklearnClassifier
+    np.testing.assert_array_equal(loaded.predict_proba(iris[0]), old.predict_proba(iris[0]))
+    net = fastmlp.Network.from_weights(
+        old.coefs_, old.intercepts_, activation=old.activation, output_activation=old.out_activation_
+    )
     np.testing.assert_allclose(net.forward(iris[0]), old.predict_proba(iris[0]), rtol=1e-12)
+
+
+def test_partial_fit_of_weights_put_in_with_another_dtype(iris):
+    losses = []
+    for library in (MLPClassifier, SklearnClassifier):
+        model = library((5,), max_iter=3, random_state=0).fit(*iris)
+        model.coefs_ = [array.astype(np.float32) for array in model.coefs_]
+        model.intercepts_ = [array.astype(np.float32) for array in model.intercepts_]
+        losses.append(model.partial_fit(*iris).loss_)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)
 
 
 WORK = {
@@ -780,3 +827,20 @@ def test_lbfgs_evaluates_in_the_precision_of_data_and_weights(monkeypatch, X, y,
     assert seen == [first, again, "float32", "float64"]
     assert [str(found.vector.dtype) for found in weights] == ["float64", "float64", "float32", "float64"]
     assert (estimator.coefs_[0].astype(np.float32) != estimator.coefs_[0]).any()
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_labels_of_half_precision():
+    X, y = np.arange(20.0).reshape(10, 2), np.array([0, 1] * 5, np.float16)
+    model = MLPClassifier((3,), solver="lbfgs", max_iter=3, random_state=0).fit(X, y)
+    assert model.classes_.dtype == np.float16
+    np.testing.assert_array_equal(model.classes_, [0, 1])
+
+
+@pytest.mark.parametrize("estimator", [MLPClassifier, MLPRegressor])
+def test_a_sparse_column_of_targets_is_an_error_without_a_warning(estimator):
+    X, y = np.arange(20.0).reshape(10, 2), sp.csr_matrix([[0], [1]] * 5)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(TypeError, match=r"[Ss]parse"):
+            estimator().fit(X, y)

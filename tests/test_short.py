@@ -56,13 +56,13 @@ def long_calls(monkeypatch):
     """Count the predictions that go the long way."""
     calls = []
     for cls in (MLPClassifier, MLPRegressor):
-        original = cls._outputs
+        original = cls._network_outputs
 
         def counted(self, X, original=original):
             calls.append(X)
             return original(self, X)
 
-        monkeypatch.setattr(cls, "_outputs", counted)
+        monkeypatch.setattr(cls, "_network_outputs", counted)
     return calls
 
 
