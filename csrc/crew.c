@@ -4,6 +4,8 @@
 enum { BLOCKS_PER_THREAD = 4 };
 /* Gradients of blocks taken at once: so many bytes a thread, at least one of them and at most MOST_PLACES. */
 enum { PLACE_BYTES = 32768, MOST_PLACES = 8 };
+/* Gradients of whole blocks, one for each thread: with more bytes together all threads work on the same block. */
+enum { GRADIENTS_BYTES = 64 << 20 };
 /* Coefs below which it does not pay to divide a pass over them further. */
 enum { SLICE_COEFS = 4096 };
 /* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the rows
@@ -40,17 +42,19 @@ int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, i
 
 int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows, int planned, int n, char *base)
 {
-    const int whole = n > 1 && divide_up(rows, FM_BLOCK) >= BLOCKS_PER_THREAD * planned;
     const int64_t block_rows = smaller(rows, FM_BLOCK);
-    *crew = (fm_crew){.n = n, .whole = whole};
+    int whole = n > 1 && divide_up(rows, FM_BLOCK) >= BLOCKS_PER_THREAD * planned;
+    int64_t grad_bytes = 0;
+    if (whole) {
+        fm_context counted;
+        fm_layout(&counted, net, FM_FOR_GRADIENT, block_rows, 1, NULL);
+        grad_bytes = divide_up(counted.n_params * counted.real, 64) * 64;
+        whole = planned * grad_bytes <= GRADIENTS_BYTES;
+    }
+    *crew = (fm_crew){.n = n, .whole = whole, .grad_bytes = grad_bytes};
     int64_t used = take_contexts(crew, whole ? n : 1, net, FM_FOR_GRADIENT, block_rows, whole ? 1 : n, base);
     if (!whole)
         return used;
-    fm_context counted;
-    const fm_context *c = base ? crew->contexts : &counted;
-    if (!base)
-        fm_layout(&counted, net, FM_FOR_GRADIENT, block_rows, 1, NULL);
-    crew->grad_bytes = divide_up(c->n_params * c->real, 64) * 64;
     crew->places = n * larger(1, smaller(MOST_PLACES, PLACE_BYTES / crew->grad_bytes));
     crew->sums = (double *)fm_take(base, &used, crew->places * 2 * (int64_t)sizeof(double));
     crew->grads = fm_take(base, &used, (crew->places - 1) * crew->grad_bytes);

@@ -25,6 +25,8 @@ const char *fm_status_message(int status)
         return "Weights sum to zero, can't be normalized";
     case FM_NOT_FINITE:
         return "a number of the input is not finite";
+    case FM_NOT_ALIGNED:
+        return "the address of an array is no multiple of its elements' size";
     default:
         return "unknown status";
     }
@@ -94,7 +96,8 @@ static int bad_threads(int n) { return n < 1 || n > FM_MAX_THREADS; }
 
 static int threads_for(const fm_network *net, const fm_rows *x, double rows, int most)
 {
-    const double entries = x && x->indptr ? (double)x->indptr[x->n_rows] / (double)x->n_rows : (double)net->units[0];
+    const double entries =
+        x && x->indptr && x->n_rows > 0 ? (double)x->indptr[x->n_rows] / (double)x->n_rows : (double)net->units[0];
     double work = 0;
     for (int l = 0; l < net->n_layers; l++)
         work +=

@@ -24,7 +24,8 @@ typedef enum fm_status {
     FM_SMALL_WORKSPACE = 3,
     FM_NOT_DIFFERENTIABLE = 4, /* a gradient through an activation that has none */
     FM_ZERO_WEIGHT = 5, /* the sample weights of a batch sum to zero */
-    FM_NOT_FINITE = 6 /* a number of the input is NaN or infinite */
+    FM_NOT_FINITE = 6, /* a number of the input is NaN or infinite */
+    FM_NOT_ALIGNED = 7 /* rows or outputs of a prediction */
 } fm_status;
 
 /* An activation of the caller's own: its kernel, with a derivative, and what that needs. */

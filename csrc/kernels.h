@@ -2,7 +2,7 @@
  * it alone; tests call every kernel of every instruction set through it, and benchmarks those that cost most.
  *
  * Conventions. Matrices are row-major; ld is the distance from row to row, in elements. `real` is float or double,
- * after the table's type. No pointer needs an alignment; inputs and outputs do not overlap unless a line says so;
+ * after the table's type. No pointer needs an alignment beyond that of its elements; inputs and outputs do not overlap unless a line says so;
  * nothing outside the stated shapes is written, unless a line says so, and nothing before a matrix's first element or
  * behind its last one is read (what lies between its rows may be, without effect). Sizes may be 0. "In order" is the
  * arithmetic contract: the order of operations of an element depends on the shapes named there and on nothing else, so

@@ -67,6 +67,12 @@ static void finish(const fm_binding *b, int64_t n, const void *outputs, void *ou
 
 int fm_all_finite(int dtype, int64_t n, const void *x) { return fm_kernels_chosen(dtype)->finite(n, x); }
 
+static int is_aligned(const fm_binding *b, const void *x, const void *out)
+{
+    const uintptr_t real = b->net->dtype == FM_FLOAT32 ? sizeof(float) : sizeof(double);
+    return (uintptr_t)x % real == 0 && (uintptr_t)out % (b->form == FM_CODES ? sizeof(int64_t) : real) == 0;
+}
+
 static int refused(const fm_binding *b, int64_t n, const void *x)
 {
     return b->check_finite && !fm_all_finite(b->net->dtype, n * b->net->units[0], x);
@@ -77,6 +83,8 @@ int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
     _Alignas(64) char stack[FM_STACK_WORKSPACE], stack_outputs[STACK_OUTPUTS];
     if (n < 1 || n > b->few_rows)
         return FM_SMALL_WORKSPACE;
+    if (!is_aligned(b, x, out))
+        return FM_NOT_ALIGNED;
     if (refused(b, n, x))
         return FM_NOT_FINITE;
     fm_context c;
@@ -117,6 +125,8 @@ int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, in
     const int64_t scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
     if (scratch > size)
         return FM_SMALL_WORKSPACE;
+    if (!is_aligned(b, x, out))
+        return FM_NOT_ALIGNED;
     void *outputs = scratch ? workspace : out;
     const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
     const int status = fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, b->check_finite, n_threads,

@@ -30,7 +30,7 @@ from fastmlp._sklearn import (
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import requested
-from fastmlp._validation import check_count, check_csr, check_range, seeded_random_state
+from fastmlp._validation import check_count, check_csr, check_range, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import BACKENDS, Data, get_backend
@@ -244,7 +244,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if X.shape[1] != spec.units[0]:
             raise ValueError(f"X has {X.shape[1]} features, but the network expects {spec.units[0]}.")
         if X.dtype in (np.float32, np.float64):
-            return backend.forward(spec, vector, np.ascontiguousarray(X))
+            return backend.forward(spec, vector, in_order(X))
         out = np.empty((len(X), spec.units[-1]), dtype)
         for start in range(0, len(X), _ROWS_AT_A_TIME):
             rows = slice(start, start + _ROWS_AT_A_TIME)
@@ -517,12 +517,12 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         """Return what a backend learns from: codes, or targets of its dtype; rows of either float dtype."""
         check_range("X", X, dtype)
         check_range("y", targets, dtype)
-        X = check_csr(X, dtype, finite=False) if hasattr(X, "tocsr") else np.ascontiguousarray(X)
+        X = check_csr(X, dtype, finite=False) if hasattr(X, "tocsr") else in_order(X)
         hard = targets.ndim == 1 or targets.dtype == bool
         if targets.ndim == 2:
-            targets = np.ascontiguousarray(targets, dtype=dtype)
+            targets = in_order(targets, dtype)
         if sample_weight is not None:
-            sample_weight = np.ascontiguousarray(sample_weight, dtype=dtype)
+            sample_weight = in_order(sample_weight, dtype)
         return Data(X, targets, sample_weight, hard)
 
     def _loss_scale(self) -> float:

@@ -34,14 +34,19 @@ class Noted:
         _noted.pop((id(self._lock), threading.get_ident()), None)
 
 
+def _is_mine(lock: Any) -> bool:
+    """Return whether this thread holds a lock; one that does not say is taken to be whose note there is."""
+    tells = getattr(lock, "_is_owned", None)
+    return (id(lock), threading.get_ident()) in _noted if tells is None else tells()
+
+
 def _open_those_of_other_threads() -> None:
     me = threading.get_ident()
-    mine = {key: lock for key, lock in _noted.items() if key[1] == me}
-    for (identity, thread), lock in list(_noted.items()):
-        if thread != me and (identity, me) not in mine:
+    for (_, thread), lock in list(_noted.items()):
+        if thread != me and not _is_mine(lock):
             lock._at_fork_reinit()  # what `threading` and `concurrent.futures` do with locks of their own
-    _noted.clear()
-    _noted.update(mine)
+    for key in [key for key in _noted if key[1] != me]:
+        del _noted[key]
 
 
 if hasattr(os, "register_at_fork"):

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _labels, _stochastic
-from fastmlp._short import is_ordinary, setting
+from fastmlp._short import ODD, is_ordinary, setting
 from fastmlp._sklearn import warn
+from fastmlp._snapshot import Snapshot
 from fastmlp.backends import Backend, Plan
 from fastmlp.spec import NetworkSpec
 
@@ -32,6 +33,8 @@ _MOST_ROWS = 4096
 """Rows of a call that the long way delays no longer."""
 _MOST_NUMBERS = 1 << 20
 """Of rows that room is kept for."""
+_SHORT = 5e7
+"""Work of an epoch that C runs in one go: half of WORK_BUDGET of training.c, by whose count it goes."""
 _WATCHED = (
     "activation",
     "alpha",
@@ -89,6 +92,8 @@ class Increment:
         self._weights, self._dtype, self._width = weights, spec.dtype, spec.units[0]
         self._n_outputs, self._loss_scale = spec.units[-1], estimator._loss_scale()
         self._loss, self._own = attributes.get("loss"), spec.own
+        n_parameters = weights.layout.n_parameters
+        self._step_work, self._row_work = 2000 + 10 * n_parameters, 6 * n_parameters + 90 * sum(spec.units[1:])
         coefs, intercepts = weights.lists()
         self._state = _watched({**attributes, "coefs_": coefs, "intercepts_": intercepts})
         self._single = any(array.size == 1 for array in coefs + intercepts)
@@ -130,7 +135,7 @@ class Increment:
                 and attributes["best_loss_"] is not None
                 and setting() == self._setting
             )
-        except Exception:  # an attribute is missing, or an odd thing is in the place of an array
+        except ODD:  # an attribute is missing, or an odd thing is in the place of an array
             return False
 
     def __call__(self, estimator: BaseMLP, X: Any, y: Any, classes: Any) -> bool:
@@ -153,25 +158,46 @@ class Increment:
             stepper.leave()
 
     def _epoch(self, estimator: BaseMLP, n: int, batch_size: int) -> bool:
-        if self._seed is not None:
-            self._random_state.seed(self._seed)
-        estimator._random_state = self._random_state
-        self._optimizer.before_epoch()
-        estimator.n_iter_ = 0
+        stepper = self._stepper
+        progress = _stochastic.Progress(estimator, n_iter=0)
+        # What C may leave in its midst has to be put back; the rest is one call, after which only notes are missing.
+        work = -(-n // batch_size) * self._step_work + n * self._row_work
+        before = Snapshot(estimator) if work > _SHORT else None
         interrupted = False
         try:
-            data, l2 = self._stepper.epoch(batch_size)
-            self._optimizer.after_epoch()
-            loss = np.float64(data * self._loss_scale + l2)
-            _stochastic._epoch_ends(estimator, self._weights, n, loss, None, None)
+            if self._seed is not None:
+                self._random_state.seed(self._seed)
+            estimator._random_state = self._random_state
+            self._optimizer.before_epoch()
+            stepper.epoch(batch_size)
+            self._note(estimator, progress, n)
         except KeyboardInterrupt:
             interrupted = True
-        finite = self._stepper.is_finite()
+            estimator.n_iter_ = 0
+            self._note(estimator, progress, n)
+        except BaseException:
+            if before is not None:
+                before.restore()
+            else:
+                self._note(estimator, progress, n)
+            raise
+        finite = stepper.is_finite()
         if interrupted:
             warn("Training interrupted by user.")
         if not finite:
             raise ValueError(NOT_FINITE)
         return True
+
+    def _note(self, estimator: BaseMLP, progress: _stochastic.Progress, n: int) -> None:
+        """Note the epoch, if it is complete."""
+        if self._stepper.is_complete:
+            data, l2 = self._stepper.losses
+            losses = [np.float64(data * self._loss_scale + l2)]
+            progress.note(losses, n)
+            progress.judge(losses)
+            _stochastic.epochs_end(estimator, scored=False)
+        else:
+            progress.note([], n)
 
     def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
         if self._table is not None:

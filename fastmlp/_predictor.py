@@ -90,26 +90,29 @@ def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
     reads_first = binding.reads_first
     one_row, one_result = (1, width), (1, columns) if columns else (1,)
 
+    def fill(x: np.ndarray, out: np.ndarray) -> np.ndarray:
+        try:
+            rows, place = view(x), view(chars, out, True)
+        except ValueError:
+            raise _wrong_layout(x, out) from None
+        n = len(x)
+        status = predict(struct, n, rows, place) if n <= few_rows else many(n, rows, place, n_threads)
+        if status != ok:
+            raise _wrong_layout(x, out)
+        return out
+
     def predict_rows(x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         shape = x.shape if type(x) is ndarray and x.dtype is dtype else _shape_of_rows(x, width, dtype)
         if len(shape) != 2 or shape[1] != width or not (n := shape[0]):
             raise _wrong_shape(shape, width)
         expected = (n, columns) if columns else (n,)
         if out is None:
-            out = empty(expected, out_dtype)
-        else:
-            if type(out) is not ndarray or out.dtype is not out_dtype or out.shape != expected:
-                _check_out(out, expected, out_dtype)
-            if _may_overlap(x, out):
-                return _copy(predict_rows(x, None), out)
-        try:
-            rows, place = view(x), view(chars, out, True)
-        except ValueError:
-            raise _wrong_layout(x, out) from None
-        status = predict(struct, n, rows, place) if n <= few_rows else many(n, rows, place, n_threads)
-        if status != ok:
-            raise RuntimeError(f"The C core refused a prediction: status {status}.")
-        return out
+            return fill(x, empty(expected, out_dtype))
+        if type(out) is not ndarray or out.dtype is not out_dtype or out.shape != expected:
+            _check_out(out, expected, out_dtype)
+        if _may_overlap(x, out):
+            return _copy(fill(x, empty(expected, out_dtype)), out)
+        return fill(x, out)
 
     def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         # One row with a place for its result, the case that must not wait; what is not in order is looked at below.
@@ -159,7 +162,7 @@ def plain_predictor(outputs: Callable[[np.ndarray], np.ndarray], width: int, dty
         shape = _shape_of_rows(x, width, dtype)
         if len(shape) != 2 or shape[1] != width or not shape[0]:
             raise _wrong_shape(shape, width)
-        if not x.flags.c_contiguous:
+        if not (x.flags.c_contiguous and x.flags.aligned):
             raise _wrong_layout(x, None)
         results = outputs(np.asarray(x))
         return results if out is None else _copy(results, out)
@@ -204,4 +207,7 @@ def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
 def _wrong_layout(x: np.ndarray | None, out: np.ndarray | None) -> ValueError:
     if x is not None and not x.flags.c_contiguous:
         return ValueError(f"x must be C-contiguous, got strides {x.strides}; numpy.ascontiguousarray makes it so.")
+    name, array = ("x", x) if out is None or (x is not None and not x.flags.aligned) else ("out", out)
+    if not array.flags.aligned:
+        return ValueError(f"{name} must be aligned to its elements; numpy.require(..., requirements='CA') makes it so.")
     return ValueError(f"out must be C-contiguous and writable, got strides {out.strides}, {out.flags.writeable=}.")

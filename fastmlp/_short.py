@@ -41,6 +41,9 @@ _LONG_WAY = (
 """A subclass that has one of these for itself always goes the long way."""
 
 
+ODD = (ValueError, TypeError, AttributeError, LookupError, BufferError)
+"""What checks of odd things raise. Not all exceptions: a signal's handler may have raised, to be heard."""
+
 _WATCHED = ("activation", "out_activation_", "dtype", "n_features_in_", "backend")
 """Attributes that a prediction depends on, besides the weights."""
 
@@ -171,7 +174,7 @@ def _make_call(
             ):
                 return None
             rows = view(X)
-        except Exception:
+        except ODD:
             # Another number of dimensions, not contiguous, or something odd in the place of a weight array: the long
             # way tells what is wrong, if anything is.
             return None

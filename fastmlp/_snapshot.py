@@ -49,16 +49,25 @@ class Snapshot:
         return [array for kept in lists for array in kept if isinstance(array, np.ndarray) and array.flags.writeable]
 
     def restore(self) -> None:
-        """Put everything back."""
-        attributes = vars(self._estimator)
-        attributes.clear()
-        attributes.update(self._attributes)
+        """Put everything back, also where an exception, such as a second interrupt, comes in between."""
+        try:
+            self._put_back()
+        except BaseException:
+            self._put_back()
+            raise
+
+    def _put_back(self) -> None:
         for kept, items in self._lists:
             kept[:] = items
         for kept, length in self._lengths:
             del kept[length:]
         for array, values in self._arrays:
             array[...] = values
+        # At no moment are there fewer of them than before: other threads may look.
+        attributes = vars(self._estimator)
+        attributes.update(self._attributes)
+        for name in attributes.keys() - self._attributes.keys():
+            del attributes[name]
         if self._optimizer:
             optimizer = self._attributes["_optimizer"]
             vars(optimizer).update(self._optimizer)

@@ -6,7 +6,7 @@ The rules, and the moments at which random numbers are drawn, are those of sciki
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,8 +15,9 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import train_test_split
 
+from fastmlp._held import Noted
 from fastmlp._sklearn import warn
-from fastmlp.backends import NO_LOSSES, Backend, Data, Plan, Trainer
+from fastmlp.backends import NO_LOSSES, Backend, Data, EpochLosses, Plan
 from fastmlp.layout import Layout, aligned_zeros
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
@@ -167,13 +168,14 @@ def split(estimator: BaseMLP, data: Data, stratify: np.ndarray | None) -> tuple[
     """
     rows = np.arange(data.X.shape[0], dtype=np.int32)
     options = {"random_state": estimator._random_state, "test_size": estimator.validation_fraction}
-    try:
-        train, held_out = train_test_split(rows, stratify=stratify, **options)
-    except ValueError:
-        if stratify is None:
-            raise
-        # Nothing has been drawn yet; scikit-learn's message names the classes as its own binarizer writes them.
-        train, held_out = train_test_split(rows, stratify=stratify[:, np.newaxis].astype(bool), **options)
+    with Noted(estimator._random_state._bit_generator.lock):
+        try:
+            train, held_out = train_test_split(rows, stratify=stratify, **options)
+        except ValueError:
+            if stratify is None:
+                raise
+            # Nothing has been drawn yet; scikit-learn's message names the classes as its own binarizer writes them.
+            train, held_out = train_test_split(rows, stratify=stratify[:, np.newaxis].astype(bool), **options)
     if len(held_out) < 2:
         raise ValueError("The validation set is too small. Increase 'validation_fraction' or the size of your dataset.")
     weight = None if data.sample_weight is None else data.sample_weight[held_out]
@@ -252,13 +254,26 @@ def fit_stochastic(
     max_iter = 1 if incremental else estimator.max_iter
     alone = validation is not None or callbacks is not None
     warn_of_end: Callable[[], object] = _say_nothing
+    progress = Progress(estimator)
+    trainer.completed = NO_LOSSES  # an interrupt may come before the trainer says so itself
     try:
         while estimator.n_iter_ < max_iter:
             if callbacks is not None:
                 callbacks.begins("epoch")
             n_epochs = 1 if alone else min(_quiet_epochs(estimator), max_iter - estimator.n_iter_)
-            for loss in _epoch_losses(estimator, trainer, n_epochs, loss_scale):
-                stopping = _epoch_ends(estimator, weights, n_samples, loss, validation, score)
+            estimator._optimizer.before_epoch()
+            trainer.run(n_epochs)
+            losses = _reported(trainer.completed, loss_scale)
+            progress.note(losses, n_samples)
+            if estimator.verbose:
+                print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+            if validation is None:
+                progress.judge(losses)
+            else:
+                _note_score(estimator, weights, score(validation))
+            stopping = epochs_end(estimator, validation is not None)
+            trainer.completed = NO_LOSSES
+            progress = Progress(estimator)
             if callbacks is not None and callbacks.ends(weights):
                 stopping = True
             if stopping:
@@ -271,6 +286,14 @@ def fit_stochastic(
                     ConvergenceWarning,
                 )
     except KeyboardInterrupt:
+        losses = _reported(trainer.completed, loss_scale)
+        progress.note(losses, n_samples)
+        # With `verbose` it has come while something was printed: what scikit-learn does after that it leaves undone.
+        if not estimator.verbose:
+            if validation is None:
+                progress.judge(losses)
+            elif len(estimator.validation_scores_) < estimator.n_iter_:
+                _note_score(estimator, weights, score(validation))
         warn_of_end = partial(warn, "Training interrupted by user.")
     if estimator.early_stopping:
         estimator.coefs_ = estimator._best_coefs
@@ -296,45 +319,63 @@ def _quiet_epochs(estimator: BaseMLP) -> int:
     return int(max(1, min(most, _MOST_AT_ONCE)))
 
 
-def _epoch_losses(estimator: BaseMLP, trainer: Trainer, n_epochs: int, loss_scale: float) -> Iterator[float]:
-    """Run epochs and yield the loss of each; an interrupt is raised after those of the epochs that were whole."""
-    interrupt = None
-    estimator._optimizer.before_epoch()
-    trainer.completed = NO_LOSSES  # an interrupt may come before the trainer says so itself
-    try:
-        trainer.run(n_epochs)
-    except KeyboardInterrupt as error:
-        interrupt = error
-    estimator._optimizer.after_epoch()
-    for data, l2 in zip(*trainer.completed, strict=True):
-        yield data * loss_scale + l2
-    if interrupt is not None:
-        raise interrupt
+class Progress:
+    """What an estimator says of its training so far, from which the next epochs are noted.
+
+    That may be done again: an interrupt may have come in between.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    n_iter : int, optional
+        In place of its ``n_iter_``.
+    """
+
+    __slots__ = ("_best", "_curve", "_estimator", "_length", "_n_iter", "_quiet", "_rate", "_t")
+
+    def __init__(self, estimator: BaseMLP, n_iter: int | None = None) -> None:
+        self._estimator, self._curve = estimator, estimator.loss_curve_
+        self._length, self._t = len(self._curve), estimator.t_
+        self._n_iter = estimator.n_iter_ if n_iter is None else n_iter
+        self._best, self._quiet = estimator.best_loss_, estimator._no_improvement_count
+        self._rate = estimator._optimizer.learning_rate
+
+    def note(self, losses: list[float], n_samples: int) -> None:
+        """Note the losses of epochs over `n_samples` rows, none or more, in place of those noted from here before."""
+        optimizer = self._estimator._optimizer
+        optimizer.learning_rate = self._rate
+        optimizer.after_epoch()
+        if losses:
+            n = len(losses)
+            noted = {"n_iter_": self._n_iter + n, "loss_": losses[-1], "t_": self._t + n * n_samples}
+            vars(self._estimator).update(noted)
+            self._curve[self._length :] = losses
+
+    def judge(self, losses: list[float]) -> None:
+        """Note whether they were improvements, likewise."""
+        best, quiet, tol = self._best, self._quiet, self._estimator.tol
+        for loss in losses:
+            best, quiet = _judge(loss, best, quiet, tol)
+        vars(self._estimator).update(best_loss_=best, _no_improvement_count=quiet)
 
 
-def _epoch_ends(
-    estimator: BaseMLP,
-    weights: Weights,
-    n_samples: int,
-    loss: float,
-    validation: Validation | None,
-    score: Callable[[Validation], float],
-) -> bool:
-    """Note the epoch's loss or score; return whether training is to stop."""
-    estimator.n_iter_ += 1
-    estimator.loss_ = loss
-    estimator.t_ += n_samples
-    estimator.loss_curve_.append(loss)
-    if estimator.verbose:
-        print(f"Iteration {estimator.n_iter_}, loss = {loss:.8f}")
-    if validation is None:
-        _note_loss(estimator, loss)
-    else:
-        _note_score(estimator, weights, score(validation))
+def _reported(completed: EpochLosses, loss_scale: float) -> list[float]:
+    return list(completed.data * loss_scale + completed.l2)
+
+
+def _judge(loss: float, best: float, quiet: int, tol: float) -> tuple[float, int]:
+    """Return the best loss so far, and how many epochs in a row were no improvement."""
+    # Comparisons are scikit-learn's: NaN counts as an improvement, and is never the best.
+    quiet = quiet + 1 if loss > best - tol else 0
+    return (loss if loss < best else best), quiet
+
+
+def epochs_end(estimator: BaseMLP, scored: bool) -> bool:
+    """Return whether training is to stop after these epochs."""
     estimator._optimizer.iteration_ends(estimator.t_)
     if estimator._no_improvement_count <= estimator.n_iter_no_change:
         return False
-    what = "Training loss" if validation is None else "Validation score"
+    what = "Validation score" if scored else "Training loss"
     stopping = estimator._optimizer.trigger_stopping(
         f"{what} did not improve more than tol={estimator.tol:f} for {_count(estimator.n_iter_no_change)} consecutive "
         "epochs.",
@@ -347,16 +388,6 @@ def _epoch_ends(
 
 def _count(n: float) -> str:
     return f"{n:d}" if isinstance(n, int) else f"{int(n)}"
-
-
-def _note_loss(estimator: BaseMLP, loss: float) -> None:
-    # The branches are in this order for NaN, which is no improvement and never the best.
-    if loss > estimator.best_loss_ - estimator.tol:
-        estimator._no_improvement_count += 1
-    else:
-        estimator._no_improvement_count = 0
-    if loss < estimator.best_loss_:
-        estimator.best_loss_ = loss
 
 
 def _note_score(estimator: BaseMLP, weights: Weights, score: float) -> None:

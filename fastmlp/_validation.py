@@ -104,6 +104,12 @@ def _as_real(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
         return np.require(array, dtype, ["C", "A"])
 
 
+def in_order(array: Any, dtype: np.dtype | None = None) -> np.ndarray:
+    """Return an array in C order, aligned, of `dtype` where that is given; without a copy where it is one."""
+    array = np.ascontiguousarray(array, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
+
+
 def check_finite(name: str, array: np.ndarray) -> None:
     """Raise ValueError when an array holds NaN or infinity."""
     if not np.isfinite(array).all():

@@ -8,6 +8,7 @@ from time import perf_counter
 
 import numpy as np
 
+from fastmlp._held import Noted
 from fastmlp.backends import Trainer
 from fastmlp.spec import NetworkSpec
 
@@ -53,7 +54,8 @@ def draw_layer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return initial weights and biases of one layer, float64; see `draw_parameters`."""
     bound = np.sqrt(factor / (fan_in + fan_out))
-    return random_state.uniform(-bound, bound, (fan_in, fan_out)), random_state.uniform(-bound, bound, fan_out)
+    with Noted(random_state._bit_generator.lock):
+        return random_state.uniform(-bound, bound, (fan_in, fan_out)), random_state.uniform(-bound, bound, fan_out)
 
 
 def draw_key(spec: NetworkSpec, random_state: np.random.RandomState) -> int:
@@ -81,7 +83,10 @@ def draw_key(spec: NetworkSpec, random_state: np.random.RandomState) -> int:
     >>> draw_key(spec, np.random.RandomState(0)) == draw_key(spec, np.random.RandomState(0)) > 0
     True
     """
-    return int(random_state.randint(0, 2**64, dtype=np.uint64)) if spec.draws else 0
+    if not spec.draws:
+        return 0
+    with Noted(random_state._bit_generator.lock):
+        return int(random_state.randint(0, 2**64, dtype=np.uint64))
 
 
 def run_training(

@@ -3,6 +3,9 @@
 import numpy as np
 import pytest
 
+from fastmlp import Network
+from fastmlp.backends import available_backends
+
 STEP = 1e-6
 UNITS = [3, 4, 3, 2]
 
@@ -83,3 +86,12 @@ def test_biases_are_free_of_the_penalty(oracle, make_problem):
         atol=1e-15,
     )
     np.testing.assert_array_equal(with_penalty[layout.n_coefs :], without[layout.n_coefs :])
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_an_infinite_bias_has_a_gradient(backend):
+    net = Network([1, 1], output_activation="logistic", loss="log_loss", random_state=0, backend=backend)
+    net.intercepts[0][0] = np.inf  # p is 1 for every row
+    coefs, intercepts = net.gradients([[0.5], [-0.5]], [0.0, 1.0])
+    np.testing.assert_array_equal(intercepts[0], [0.5])
+    np.testing.assert_array_equal(coefs[0], [[0.25]])

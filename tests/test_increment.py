@@ -11,7 +11,7 @@ import pytest
 from conftest import outcome
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor
+from fastmlp import MLPClassifier, MLPRegressor, _stochastic
 from fastmlp import _increment as increment
 from fastmlp._base import BaseMLP
 
@@ -455,3 +455,105 @@ def test_one_estimator_in_two_threads_does_no_harm():
 def test_watched_attributes_are_those_of_an_estimator():
     for name in ("multiclass", "regression"):
         assert set(increment._WATCHED) <= set(vars(started(name)))
+
+
+class SignalError(Exception):
+    """What a handler of a signal raises, at any moment."""
+
+
+class Raising(dict):
+    """Attributes that are looked up when the signal arrives."""
+
+    def __getitem__(self, name):
+        raise SignalError
+
+
+def test_exceptions_of_signals_are_heard():
+    estimator = started("regression")
+    with pytest.raises(SignalError):
+        estimator._short.step.holds(Raising())
+
+
+def run_then(raises, *, when):
+    """A `_run_epochs` that raises before or after the epoch."""
+    original = c.CStepper._run_epochs
+
+    def run(self, n_epochs):
+        if when == "before":
+            raise raises
+        original(self, n_epochs)
+        raise raises
+
+    return run
+
+
+@pytest.mark.parametrize("name", ["multiclass", "regression"])
+@pytest.mark.parametrize("solver", ["sgd", "adam"])
+@pytest.mark.parametrize("raises", [SignalError, SystemExit, RecursionError])
+def test_what_fails_is_as_it_was_or_complete(name, solver, raises, monkeypatch):
+    estimator, other = started(name, solver=solver), started(name, solver=solver)
+
+    def assert_as_it_was(rows):
+        before = attributes_of(estimator)
+        with pytest.raises(raises):
+            train(estimator, name, rows)
+        after = attributes_of(estimator)
+        assert {key for key in after if after[key] != before[key]} <= {"_random_state"}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(c.CStepper, "_run_epochs", run_then(raises, when="before"))
+        assert_as_it_was(slice(50, 60))
+    # A short epoch is one call of C: when that has come back, the epoch is complete.
+    with monkeypatch.context() as patch:
+        patch.setattr(c.CStepper, "_run_epochs", run_then(raises, when="after"))
+        with pytest.raises(raises):
+            train(estimator, name, slice(50, 60))
+    assert attributes_of(estimator) == attributes_of(train(other, name, slice(50, 60)))
+    # A long one may have been left in its midst.
+    with monkeypatch.context() as patch:
+        patch.setattr(increment, "_SHORT", 0)
+        patch.setattr(c.CStepper, "_run_epochs", run_then(raises, when="after"))
+        assert_as_it_was(slice(60, 70))
+    assert attributes_of(train(estimator, name, slice(60, 70))) == attributes_of(train(other, name, slice(60, 70)))
+
+
+def test_an_interrupt_after_the_epoch_keeps_it(monkeypatch):
+    estimator, other = started(), started()
+    with monkeypatch.context() as patch:
+        patch.setattr(c.CStepper, "_run_epochs", run_then(KeyboardInterrupt, when="after"))
+        with pytest.warns(UserWarning, match="Training interrupted"):
+            train(estimator, "multiclass", slice(50, 60))
+    assert attributes_of(estimator) == attributes_of(train(other, "multiclass", slice(50, 60)))
+
+
+def test_an_interrupt_while_the_epoch_is_noted(monkeypatch):
+    estimator, other = started(), started()
+    judge = _stochastic._judge
+
+    def interrupted(*arguments):
+        monkeypatch.setattr(_stochastic, "_judge", judge)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_stochastic, "_judge", interrupted)
+    with pytest.warns(UserWarning, match="Training interrupted"):
+        train(estimator, "multiclass", slice(50, 60))
+    assert attributes_of(estimator) == attributes_of(train(other, "multiclass", slice(50, 60)))
+
+
+def test_rows_that_are_not_aligned_go_the_long_way(long_calls):
+    estimator, other = started("regression"), started("regression")
+    long_calls.clear()
+    for odd_one in ("X", "y"):
+        X, y = ROWS[50:60], SUM[50:60]
+        train(other, "regression", slice(50, 60))
+        long_calls.clear()
+        estimator.partial_fit(*(odd(array) if name == odd_one else array for name, array in (("X", X), ("y", y))))
+        assert len(long_calls) == 1
+        assert attributes_of(estimator) == attributes_of(other)
+
+
+def odd(array):
+    """The same array one byte further than its elements should lie."""
+    moved = np.frombuffer(b"\0" + array.tobytes(), array.dtype, array.size, 1).reshape(array.shape)
+    assert not moved.flags.aligned
+    return moved

@@ -10,7 +10,8 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from fastmlp import MLPClassifier, Network
+from fastmlp import MLPClassifier, Network, _stochastic
+from fastmlp._snapshot import Snapshot
 from fastmlp._threads import requested
 from fastmlp.backends import Data, Plan, get_backend
 from fastmlp.layout import aligned_zeros
@@ -239,3 +240,69 @@ def test_an_interrupted_estimator_knows_its_whole_epochs(patience):
         whole = MLPClassifier(max_iter=clf.n_iter_, **options).fit(X, y)
     np.testing.assert_array_equal(clf.loss_curve_, whole.loss_curve_)
     assert clf.loss_ == whole.loss_
+
+
+@pytest.mark.parametrize("moment", ["_judge", "epochs_end", "_note_score"])
+@pytest.mark.parametrize("which", [1, 7])
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_an_interrupt_while_epochs_are_noted_loses_none(moment, which, early_stopping, monkeypatch):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    options = {"hidden_layer_sizes": (4,), "random_state": 0, "tol": 0, "early_stopping": early_stopping}
+    original, calls = getattr(_stochastic, moment), []
+
+    def interrupted(*arguments, **named):
+        calls.append(moment)
+        if len(calls) == which:
+            raise KeyboardInterrupt
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(_stochastic, moment, interrupted)
+    model = MLPClassifier(max_iter=20, **options)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, X[:, 0] > 0)
+    if not calls:
+        return  # losses are not judged where scores are, and the other way round
+    n = len(model.loss_curve_)
+    rows = 36 if early_stopping else 40
+    assert (model.n_iter_, model.t_, model._optimizer.t) == (n, n * rows, n)  # a batch an epoch
+    assert model.loss_ == model.loss_curve_[-1]
+    monkeypatch.undo()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        whole = MLPClassifier(max_iter=n, **options).fit(X, X[:, 0] > 0)
+    assert model.loss_curve_ == whole.loss_curve_
+    if early_stopping:
+        assert model.validation_scores_ == whole.validation_scores_
+        assert model.best_validation_score_ == whole.best_validation_score_
+    else:
+        assert model.best_loss_ == whole.best_loss_
+    assert model._no_improvement_count == whole._no_improvement_count
+    np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
+
+
+def test_a_second_interrupt_while_an_estimator_is_put_back(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    model = MLPClassifier((4,), random_state=0, warm_start=True, max_iter=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, X[:, 0] > 0)
+    attributes, coefs = dict(vars(model)), model.coefs_[0].copy()
+    original, calls = Snapshot._put_back, []
+
+    def interrupted(self):
+        calls.append(self)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        original(self)
+
+    def failing(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(Snapshot, "_put_back", interrupted)
+    monkeypatch.setattr(_stochastic, "epochs_end", failing)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, X[:, 0] > 0)
+    assert len(calls) == 2
+    assert vars(model) == attributes
+    np.testing.assert_array_equal(model.coefs_[0], coefs)

@@ -1,10 +1,12 @@
 """`predictor`: what the methods return, for arrays that are right; errors for all others; bound to the weights."""
 
+import gc
 import os
 import pickle
 import sys
 import threading
 import warnings
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -205,6 +207,37 @@ def test_arrays_that_are_right_in_another_way(dtype, backend_name, tmp_path):
         assert_same(np.asarray(predictor(rows)), expected)
         out = pickle.loads(pickle.dumps(np.zeros_like(expected)))
         assert_same(predictor(rows, out), expected)
+
+
+def test_arrays_that_are_not_aligned(dtype, backend_name):
+    predictor, X = make("two outputs", dtype, backend_name).predictor(), ROWS[:4].astype(dtype)
+    odd = np.frombuffer(b"\0" + X.tobytes(), dtype, X.size, 1).reshape(X.shape)
+    for rows in (odd, odd[:1]):
+        with pytest.raises(ValueError, match="x must be aligned"):
+            predictor(rows)
+        with pytest.raises(ValueError, match="x must be aligned"):
+            predictor(rows, np.empty((len(rows), 2), dtype))
+    memory = np.zeros(8 * np.dtype(dtype).itemsize + 1, np.uint8)
+    out = memory[1:].view(dtype).reshape(4, 2)
+    if backend_name == "c":  # the others write through NumPy
+        with pytest.raises(ValueError, match="out must be aligned"):
+            predictor(X, out)
+        assert not memory.any()
+
+
+@pytest.mark.usefixtures("no_garbage")
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "predict_log_proba"])
+def test_nothing_is_left_to_the_garbage_collector(method, dtype, backend_name):
+    model, X = make("strings", dtype, backend_name), ROWS[:4].astype(dtype)
+    model.predict(X)
+    gc.collect()
+    predictor = model.predictor(method)
+    predictor(X)
+    predictor(X, predictor(X))
+    kept = weakref.ref(predictor)
+    del predictor
+    assert kept() is None
+    assert gc.collect() == 0
 
 
 def test_finiteness_is_the_callers(dtype, backend_name):

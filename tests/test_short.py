@@ -449,3 +449,38 @@ def test_score_takes_the_short_path(long_calls, monkeypatch):
         long_calls.clear()
         assert estimator.score(ROWS, y) == 1.0
         assert not long_calls
+
+
+class SignalError(Exception):
+    """What a handler of a signal raises, at any moment."""
+
+
+class Raising(dict):
+    """Attributes that are looked up when the signal arrives."""
+
+    def __getitem__(self, name):
+        raise SignalError
+
+
+def test_exceptions_of_signals_are_heard():
+    X = np.random.default_rng(0).normal(size=(20, 3))
+    model = fastmlp.MLPRegressor(hidden_layer_sizes=(4,), random_state=0, max_iter=2).fit(X, X[:, 0])
+    model.predict(X)
+    assert model._short.numbers(vars(model), X) is not None
+    with pytest.raises(SignalError):
+        model._short.numbers(Raising(), X)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_are_not_aligned(dtype):
+    X = np.random.default_rng(0).normal(size=(20, 3)).astype(dtype)
+    odd = np.frombuffer(b"\0" + X.tobytes(), dtype, X.size, 1).reshape(X.shape)
+    assert not odd.flags.aligned
+    for y in (X[:, 0], X[:, 0] > 0):
+        options = {"hidden_layer_sizes": (4,), "random_state": 0, "max_iter": 2}
+        cls = fastmlp.MLPRegressor if y.dtype == dtype else fastmlp.MLPClassifier
+        model, other = cls(**options).fit(X, y), cls(**options).fit(odd, y)
+        expected = model.predict(X)
+        assert model._short.numbers(vars(model), odd) is None
+        for found in (model.predict(odd), other.predict(odd), other.predict(X)):
+            np.testing.assert_array_equal(found, expected)

@@ -1,5 +1,6 @@
 """The number of threads: changes no bit, is what was asked for and allowed, and survives forks, crowds and exits."""
 
+import gc
 import itertools
 import multiprocessing
 import os
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import threading
 import time
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,11 +21,12 @@ import pytest
 from conftest import assert_same_bits
 
 import fastmlp
-from fastmlp import MLPClassifier, MLPRegressor, Network, _threads
+from fastmlp import MLPClassifier, MLPRegressor, Network, _held, _threads
 from fastmlp._threads import Threads, available, check_n_threads, requested, threads
 from fastmlp.backends import Plan, available_backends, get_backend
 from fastmlp.layout import aligned_zeros
 from fastmlp.solvers import SOLVERS, SolverState
+from fastmlp.spec import make_spec
 
 try:
     from fastmlp.backends import _c_interface, c
@@ -613,6 +616,94 @@ def test_a_child_forked_in_a_fit_can_draw_from_the_same_generator(backend):
 
 
 @needs_c
+class Generator(np.random.RandomState):
+    """Tells whether its lock is noted while it draws."""
+
+    noted = ()
+
+    def _note(self):
+        me = (id(self._bit_generator.lock), threading.get_ident())
+        self.noted = (*self.noted, me in _held._noted)
+
+    def uniform(self, *arguments):
+        self._note()
+        return super().uniform(*arguments)
+
+    def randint(self, *arguments, **options):
+        self._note()
+        return super().randint(*arguments, **options)
+
+    def permutation(self, *arguments):
+        self._note()
+        return super().permutation(*arguments)
+
+
+def test_all_that_fits_draw_is_noted_for_forks():
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+    for generator, cls in ((Generator(0), fastmlp.MLPClassifier), (Generator(0), fastmlp.MLPRegressor)):
+        options = {"activation": "randomized_leaky_relu", "early_stopping": True, "max_iter": 1}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cls(hidden_layer_sizes=(2,), random_state=generator, **options).fit(X, y)
+        assert len(generator.noted) >= 4 + 1 + 1
+        assert all(generator.noted)
+    assert not any(thread == threading.get_ident() for _, thread in _held._noted)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_note_that_is_left_over_does_no_harm():
+    lock, locked, release = threading.RLock(), threading.Event(), threading.Event()
+
+    def hold():
+        with _held.Noted(lock), lock:
+            locked.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    locked.wait()
+    _held.Noted(lock).__enter__()
+    try:
+        assert forks(lambda: str(lock.acquire(timeout=1)).encode()) == b"True"
+    finally:
+        _held.Noted(lock).__exit__()
+        release.set()
+        thread.join()
+    # And a lock that this thread does hold stays held.
+    with lock:
+        assert forks(lambda: str(lock._is_owned()).encode()) == b"True"
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_the_generator_of_numpy_may_be_exchanged_in_a_fit(backend):
+    X, Y = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60.0)
+    kept, curves = np.random.get_bit_generator(), []
+    try:
+        for name in (backend, "numpy"):
+            np.random.set_bit_generator(np.random.MT19937(1))
+
+            def exchange(net, epoch, loss):
+                if epoch == 2:
+                    np.random.set_bit_generator(np.random.PCG64(3))
+                    gc.collect()
+
+            net = Network([3, 5, 1], backend=name, random_state=0)
+            options = {"batch_size": 10, "epochs": 6, "random_state": np.random.mtrand._rand}
+            curves.append(net.fit(X, Y, callback=exchange, **options))
+    finally:
+        np.random.set_bit_generator(kept)
+    np.testing.assert_allclose(*curves, rtol=1e-10)
+
+
+@needs_c
+def test_many_threads_need_no_more_memory_than_small_gradients_take():
+    for units, most in (([5000, 5000, 10], 2**30), ([64, 100, 10], 2**27)):
+        network = _c_interface.network_struct(make_spec(units, "relu", "identity", "squared_error", "float64"))
+        alone, many = (c.lib.fm_gradient_workspace(network.struct, 1 << 20, n) for n in (1, 64))
+        assert alone <= many <= most
+
+
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_multiprocessing_with_forks():

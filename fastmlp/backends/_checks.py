@@ -11,9 +11,11 @@ from fastmlp.spec import NetworkSpec
 
 
 def checked(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Return a C-contiguous array of that dtype; ValueError for another."""
+    """Return a C-contiguous, aligned array of that dtype; ValueError for another."""
     if array.dtype != dtype or not array.flags.c_contiguous:
         raise ValueError(f"Expected a C-contiguous array of {dtype}, got {array.dtype} with strides {array.strides}.")
+    if not array.flags.aligned:
+        raise ValueError(f"Expected an array of {dtype} at a multiple of {array.itemsize} bytes, got another address.")
     return array
 
 

@@ -21,6 +21,7 @@ from numba import carray, from_dtype, types
 from numba.core import ir
 from numba.core.compiler import Compiler, CompilerBase, DefaultPassBuilder
 from numba.core.compiler_machinery import FunctionPass, register_pass
+from numba.core.errors import NumbaError
 from numba.core.ir_utils import get_definition, guard
 from numba.core.untyped_passes import IRProcessing
 from numba.np.unsafe.ndarray import to_fixed_tuple
@@ -153,6 +154,10 @@ def _rounded(formula: FunctionType, real: type, n_parameters: int, compiler: typ
     )[n_parameters]
 
 
+_FAILURES = (NumbaError, TypeError, ValueError, NotImplementedError, LookupError, AttributeError, AssertionError)
+"""What Numba raises of functions that it cannot compile. Not all exceptions: a signal's handler may have raised."""
+
+
 def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any]) -> Any:
     """Return what `make` compiles around a function of the user's.
 
@@ -177,7 +182,7 @@ def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any]) -> 
     for compiler in compilers:
         try:
             return make(_rounded(entry.formulas[which], real, n_parameters, compiler))
-        except Exception as error:
+        except _FAILURES as error:
             failures.append(error)
     what = ("function", "derivative")[which]
     raise ValueError(

@@ -306,13 +306,12 @@ class CTrainer:
             run.index = self._order = output_pointer("int32_t *", order, order.dtype)
             run.n_index = len(order)
         self._apart = plan.shuffle and plan.draws_from_everyone
+        self._bit_generator: Any = None
         self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
         if plan.shuffle:
             run.shuffle = not self._apart
-            bit_generator = plan.random_state._bit_generator
-            self._noted, self._lock = Noted(bit_generator.lock), bit_generator.lock
-            run.bitgen = ffi.cast("void *", bit_generator.ctypes.bit_generator.value)
+            self._take_generator()
         batch_rows = min(plan.batch_size, n if order is None else len(order))
         run.n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
         self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, batch_rows, run.n_threads))
@@ -348,11 +347,19 @@ class CTrainer:
                     self._go_on()
                 return
             for run.n_epochs in range(1, n_epochs + 1):
+                if self._bit_generator is not self.plan.random_state._bit_generator:
+                    self._take_generator()
                 with self._noted, self._lock:
                     lib.fm_shuffle(run.bitgen, run.n_index, run.index)
                 self._go_on()
         finally:
             state.t = run.t
+
+    def _take_generator(self) -> None:
+        """Hand C the generator that the random state has now, and keep it alive: NumPy's own may be exchanged."""
+        self._bit_generator = generator = self.plan.random_state._bit_generator
+        self._noted, self._lock = Noted(generator.lock), generator.lock
+        self._run.bitgen = ffi.cast("void *", generator.ctypes.bit_generator.value)
 
     def _go_on(self) -> None:
         status = lib.FM_PAUSED
@@ -410,12 +417,15 @@ class CStepper(CTrainer):
         Returns
         -------
         bool
-            False where something is not finite or not C-contiguous, there are too many rows, or another thread is at
-            it.
+            False where something is not finite, not C-contiguous or not aligned, there are too many rows, or another
+            thread is at it.
         """
         n = len(X)
-        if n > self._capacity or not self._free.acquire(blocking=False):
+        if n > self._capacity or not (X.flags.aligned and targets.flags.aligned):
             return False
+        if not self._free.acquire(blocking=False):
+            return False
+        self._run.epoch = 0
         rows, aims = self._rows.struct, self._targets.struct
         try:
             # The arrays must live, and be no one else's, as long as C has their addresses.
@@ -439,8 +449,8 @@ class CStepper(CTrainer):
         self._taken = None
         self._free.release()
 
-    def epoch(self, batch_size: int) -> tuple[float, float]:
-        """Run one epoch over the rows taken and return its losses, data term and L2 term."""
+    def epoch(self, batch_size: int) -> None:
+        """Run one epoch over the rows taken."""
         run, hyper, n = self._run, self.plan.solver.hyper, self._rows.struct.n_rows
         if run.index:
             ffi.memmove(run.index, self._in_order, 4 * n)
@@ -448,6 +458,15 @@ class CStepper(CTrainer):
         self._hyper[0 : len(hyper)] = list(hyper.values())
         run.batch_size = batch_size
         self._run_epochs(1)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the epoch over the rows taken has been run to its end."""
+        return self._run.epoch == 1
+
+    @property
+    def losses(self) -> tuple[float, float]:
+        """The losses of that epoch, data term and L2 term."""
         return self._losses[0], self._losses[1]
 
     def is_finite(self) -> bool:

@@ -308,9 +308,9 @@ class NumbaTrainer:
         self._lock: Any = nullcontext()
         self._order = order if plan.shuffle and plan.draws_from_everyone else None
         if plan.shuffle and self._order is None:
-            bit_generator = plan.random_state._bit_generator
-            self._noted, self._lock = Noted(bit_generator.lock), bit_generator.lock
-            self._run["generator"] = bit_generator.ctypes.bit_generator.value
+            self._bit_generator = generator = plan.random_state._bit_generator  # kept alive
+            self._noted, self._lock = Noted(generator.lock), generator.lock
+            self._run["generator"] = generator.ctypes.bit_generator.value
         self._data = network.arguments_with_targets(params, data, order)
         self._scratch = network.work(), aligned_zeros(len(params), spec.dtype)
         moments = [_parameters(spec, moment) for moment in plan.solver.moments]

@@ -152,12 +152,12 @@ def _shuffle_drawn(old, self, n_epochs):
     return old(self, n_epochs)
 
 
-@_wrap("t_in_epochs", _stochastic, "_epoch_ends")
-def _t_in_epochs(old, estimator, weights, n_samples, *rest):
-    return old(estimator, weights, 1, *rest)
+@_wrap("t_in_epochs", _stochastic.Progress, "note")
+def _t_in_epochs(old, self, losses, n_samples):
+    return old(self, losses, 1)
 
 
-@_wrap("stops_at_equality", _stochastic, "_epoch_ends")
+@_wrap("stops_at_equality", _stochastic, "epochs_end")
 def _stops_at_equality(old, estimator, *rest):
     allowed = estimator.n_iter_no_change
     estimator.n_iter_no_change = allowed - 1
@@ -180,20 +180,15 @@ def _adaptive_halves(old, self, message, verbose):
     return stopping
 
 
-@_wrap("equal_loss_is_no_improvement", _stochastic, "_note_loss")
-def _equal_loss(old, estimator, loss):
-    estimator._no_improvement_count = (
-        estimator._no_improvement_count + 1 if loss >= estimator.best_loss_ - estimator.tol else 0
-    )
-    estimator.best_loss_ = min(estimator.best_loss_, loss)
+@_wrap("equal_loss_is_no_improvement", _stochastic, "_judge")
+def _equal_loss(old, loss, best, quiet, tol):
+    return min(best, loss), quiet + 1 if loss >= best - tol else 0
 
 
-@_wrap("best_loss_needs_tol", _stochastic, "_note_loss")
-def _best_loss_needs_tol(old, estimator, loss):
-    best = estimator.best_loss_
-    old(estimator, loss)
-    if loss > best - estimator.tol:
-        estimator.best_loss_ = best
+@_wrap("best_loss_needs_tol", _stochastic, "_judge")
+def _best_loss_needs_tol(old, loss, best, quiet, tol):
+    better, quiet = old(loss, best, quiet, tol)
+    return (best if loss > best - tol else better), quiet
 
 
 @_wrap("last_best_wins", _stochastic, "_note_score")
@@ -216,9 +211,9 @@ def _builds_a_solver(old, self, X, y, sample_weight=None, incremental=False):
     return old(self, X, y, sample_weight, incremental)
 
 
-@_wrap("logistic_bound", _base, "draw_parameters")
-def _logistic_bound(old, spec, factors, random_state, params):
-    return old(spec, [6.0] * len(factors), random_state, params)
+@_wrap("logistic_bound", _base, "draw_layer")
+def _logistic_bound(old, fan_in, fan_out, factor, random_state):
+    return old(fan_in, fan_out, 6.0, random_state)
 
 
 @_wrap("weights_normalised", _base, "_check_sample_weight")
