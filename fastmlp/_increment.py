@@ -158,8 +158,9 @@ class Increment:
             stepper.leave()
 
     def _epoch(self, estimator: BaseMLP, n: int, batch_size: int) -> bool:
-        stepper = self._stepper
-        progress = _stochastic.Progress(estimator, n_iter=0)
+        stepper, curve = self._stepper, estimator.loss_curve_
+        # From these the epoch is noted, again where an exception comes in between.
+        noted = curve, len(curve), estimator.t_, estimator.best_loss_, estimator._no_improvement_count
         # What C may leave in its midst has to be put back; the rest is one call, after which only notes are missing.
         work = -(-n // batch_size) * self._step_work + n * self._row_work
         before = Snapshot(estimator) if work > _SHORT else None
@@ -169,18 +170,19 @@ class Increment:
                 self._random_state.seed(self._seed)
             estimator._random_state = self._random_state
             self._optimizer.before_epoch()
-            stepper.epoch(batch_size)
-            self._note(estimator, progress, n)
-        except KeyboardInterrupt:
-            interrupted = True
-            estimator.n_iter_ = 0
-            self._note(estimator, progress, n)
-        except BaseException:
-            if before is not None:
+            data, l2 = stepper.epoch(batch_size)
+            self._note(estimator, n, data, l2, *noted)
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            if before is not None and not interrupted:
                 before.restore()
-            else:
-                self._note(estimator, progress, n)
-            raise
+            elif stepper.losses is not None:
+                self._note(estimator, n, *stepper.losses, *noted)
+            elif interrupted:
+                estimator.n_iter_ = 0
+                self._optimizer.after_epoch()
+            if not interrupted:
+                raise
         finite = stepper.is_finite()
         if interrupted:
             warn("Training interrupted by user.")
@@ -188,16 +190,26 @@ class Increment:
             raise ValueError(NOT_FINITE)
         return True
 
-    def _note(self, estimator: BaseMLP, progress: _stochastic.Progress, n: int) -> None:
-        """Note the epoch, if it is complete."""
-        if self._stepper.is_complete:
-            data, l2 = self._stepper.losses
-            losses = [np.float64(data * self._loss_scale + l2)]
-            progress.note(losses, n)
-            progress.judge(losses)
-            _stochastic.epochs_end(estimator, scored=False)
-        else:
-            progress.note([], n)
+    def _note(
+        self,
+        estimator: BaseMLP,
+        n: int,
+        data: float,
+        l2: float,
+        curve: list,
+        length: int,
+        t: int,
+        best: float,
+        quiet: int,
+    ) -> None:
+        """Note an epoch over n rows; what the attributes were before it is given."""
+        self._optimizer.after_epoch()
+        estimator.n_iter_ = 1
+        estimator.loss_ = loss = np.float64(data * self._loss_scale + l2)
+        estimator.t_ = t + n
+        curve[length:] = [loss]
+        estimator.best_loss_, estimator._no_improvement_count = _stochastic.judge(loss, best, quiet, estimator.tol)
+        _stochastic.epochs_end(estimator, scored=False)
 
     def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
         if self._table is not None:

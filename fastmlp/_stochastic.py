@@ -327,43 +327,38 @@ class Progress:
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-    n_iter : int, optional
-        In place of its ``n_iter_``.
     """
 
-    __slots__ = ("_best", "_curve", "_estimator", "_length", "_n_iter", "_quiet", "_rate", "_t")
+    __slots__ = ("_best", "_curve", "_estimator", "_length", "_n_iter", "_quiet", "_t")
 
-    def __init__(self, estimator: BaseMLP, n_iter: int | None = None) -> None:
+    def __init__(self, estimator: BaseMLP) -> None:
         self._estimator, self._curve = estimator, estimator.loss_curve_
-        self._length, self._t = len(self._curve), estimator.t_
-        self._n_iter = estimator.n_iter_ if n_iter is None else n_iter
+        self._length, self._n_iter, self._t = len(self._curve), estimator.n_iter_, estimator.t_
         self._best, self._quiet = estimator.best_loss_, estimator._no_improvement_count
-        self._rate = estimator._optimizer.learning_rate
 
     def note(self, losses: list[float], n_samples: int) -> None:
         """Note the losses of epochs over `n_samples` rows, none or more, in place of those noted from here before."""
-        optimizer = self._estimator._optimizer
-        optimizer.learning_rate = self._rate
-        optimizer.after_epoch()
-        if losses:
-            n = len(losses)
-            noted = {"n_iter_": self._n_iter + n, "loss_": losses[-1], "t_": self._t + n * n_samples}
-            vars(self._estimator).update(noted)
+        estimator, n = self._estimator, len(losses)
+        estimator._optimizer.after_epoch()
+        if n:
+            estimator.n_iter_ = self._n_iter + n
+            estimator.loss_ = losses[-1]
+            estimator.t_ = self._t + n * n_samples
             self._curve[self._length :] = losses
 
     def judge(self, losses: list[float]) -> None:
         """Note whether they were improvements, likewise."""
         best, quiet, tol = self._best, self._quiet, self._estimator.tol
         for loss in losses:
-            best, quiet = _judge(loss, best, quiet, tol)
-        vars(self._estimator).update(best_loss_=best, _no_improvement_count=quiet)
+            best, quiet = judge(loss, best, quiet, tol)
+        self._estimator.best_loss_, self._estimator._no_improvement_count = best, quiet
 
 
 def _reported(completed: EpochLosses, loss_scale: float) -> list[float]:
-    return list(completed.data * loss_scale + completed.l2)
+    return [data * loss_scale + l2 for data, l2 in zip(*completed, strict=True)]
 
 
-def _judge(loss: float, best: float, quiet: int, tol: float) -> tuple[float, int]:
+def judge(loss: float, best: float, quiet: int, tol: float) -> tuple[float, int]:
     """Return the best loss so far, and how many epochs in a row were no improvement."""
     # Comparisons are scikit-learn's: NaN counts as an improvement, and is never the best.
     quiet = quiet + 1 if loss > best - tol else 0

@@ -43,10 +43,10 @@ def draw_parameters(
     >>> params.round(4)
     array([0.1381, 0.6086, 0.2907])
     """
-    for coefs, intercepts, factor in zip(
-        spec.layout.coefs(params), spec.layout.intercepts(params), factors, strict=True
-    ):
-        coefs[:], intercepts[:] = draw_layer(*coefs.shape, factor, random_state)
+    layers = zip(spec.layout.coefs(params), spec.layout.intercepts(params), factors, strict=True)
+    with Noted(random_state._bit_generator.lock):
+        for coefs, intercepts, factor in layers:
+            coefs[:], intercepts[:] = draw_layer(*coefs.shape, factor, random_state)
 
 
 def draw_layer(
@@ -54,8 +54,7 @@ def draw_layer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return initial weights and biases of one layer, float64; see `draw_parameters`."""
     bound = np.sqrt(factor / (fan_in + fan_out))
-    with Noted(random_state._bit_generator.lock):
-        return random_state.uniform(-bound, bound, (fan_in, fan_out)), random_state.uniform(-bound, bound, fan_out)
+    return random_state.uniform(-bound, bound, (fan_in, fan_out)), random_state.uniform(-bound, bound, fan_out)
 
 
 def draw_key(spec: NetworkSpec, random_state: np.random.RandomState) -> int:

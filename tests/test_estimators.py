@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import math
 import os
 import pickle
 import signal
@@ -844,3 +845,49 @@ def test_a_sparse_column_of_targets_is_an_error_without_a_warning(estimator):
         warnings.simplefilter("error")
         with pytest.raises(TypeError, match=r"[Ss]parse"):
             estimator().fit(X, y)
+
+
+@pytest.mark.parametrize(
+    ("name", "valid", "equal"),
+    [
+        ("max_iter", 1, 1.0),
+        ("batch_size", 50, 50.0),
+        ("warm_start", False, 0.0),
+        ("hidden_layer_sizes", (3,), (3.0,)),
+        ("hidden_layer_sizes", (1,), (1, "a")),
+        ("verbose", 0, 0.0),
+        ("n_threads", 1, 1.0),
+    ],
+)
+def test_parameters_found_valid_are_told_from_their_equals(iris, name, valid, equal):
+    """1 is 1.0 to a dictionary, but not to scikit-learn."""
+    options = {"hidden_layer_sizes": (3,), "max_iter": 1}
+    for _ in range(2):
+        MLPClassifier(**{**options, name: valid}).fit(*iris)
+        with pytest.raises((TypeError, ValueError)):
+            MLPClassifier(**{**options, name: equal}).fit(*iris)
+    if name != "n_threads":
+        with pytest.raises((TypeError, ValueError)):
+            SklearnClassifier(**{**options, name: equal}).fit(*iris)
+
+
+def test_a_parameter_that_becomes_invalid_is_refused(iris):
+    @fastmlp.activation(derivative=lambda a: 1.0 - a * a, range=(-1, 1))
+    def for_a_while(z):
+        return math.tanh(z)
+
+    model = MLPClassifier((3,), activation="for_a_while", max_iter=1, backend="numpy")
+    model.fit(*iris)
+    del ACTIVATIONS["for_a_while"]
+    with pytest.raises(ValueError, match="'activation' parameter"):
+        model.fit(*iris)
+
+
+def test_a_subclass_has_constraints_of_its_own(iris):
+    MLPClassifier((3,), alpha=0.5, max_iter=1).fit(*iris)
+
+    class Subclass(MLPClassifier):
+        _parameter_constraints = MLPClassifier._parameter_constraints | {"alpha": [None]}
+
+    with pytest.raises(ValueError, match="'alpha' parameter of Subclass"):
+        Subclass((3,), alpha=0.5, max_iter=1).fit(*iris)

@@ -528,13 +528,13 @@ def test_an_interrupt_after_the_epoch_keeps_it(monkeypatch):
 
 def test_an_interrupt_while_the_epoch_is_noted(monkeypatch):
     estimator, other = started(), started()
-    judge = _stochastic._judge
+    judge = _stochastic.judge
 
     def interrupted(*arguments):
-        monkeypatch.setattr(_stochastic, "_judge", judge)
+        monkeypatch.setattr(_stochastic, "judge", judge)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_stochastic, "_judge", interrupted)
+    monkeypatch.setattr(_stochastic, "judge", interrupted)
     with pytest.warns(UserWarning, match="Training interrupted"):
         train(estimator, "multiclass", slice(50, 60))
     assert attributes_of(estimator) == attributes_of(train(other, "multiclass", slice(50, 60)))

@@ -242,7 +242,7 @@ def test_an_interrupted_estimator_knows_its_whole_epochs(patience):
     assert clf.loss_ == whole.loss_
 
 
-@pytest.mark.parametrize("moment", ["_judge", "epochs_end", "_note_score"])
+@pytest.mark.parametrize("moment", ["judge", "epochs_end", "_note_score"])
 @pytest.mark.parametrize("which", [1, 7])
 @pytest.mark.parametrize("early_stopping", [False, True])
 def test_an_interrupt_while_epochs_are_noted_loses_none(moment, which, early_stopping, monkeypatch):

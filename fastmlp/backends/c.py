@@ -449,8 +449,8 @@ class CStepper(CTrainer):
         self._taken = None
         self._free.release()
 
-    def epoch(self, batch_size: int) -> None:
-        """Run one epoch over the rows taken."""
+    def epoch(self, batch_size: int) -> tuple[float, float]:
+        """Run one epoch over the rows taken and return its losses, data term and L2 term."""
         run, hyper, n = self._run, self.plan.solver.hyper, self._rows.struct.n_rows
         if run.index:
             ffi.memmove(run.index, self._in_order, 4 * n)
@@ -458,16 +458,12 @@ class CStepper(CTrainer):
         self._hyper[0 : len(hyper)] = list(hyper.values())
         run.batch_size = batch_size
         self._run_epochs(1)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether the epoch over the rows taken has been run to its end."""
-        return self._run.epoch == 1
-
-    @property
-    def losses(self) -> tuple[float, float]:
-        """The losses of that epoch, data term and L2 term."""
         return self._losses[0], self._losses[1]
+
+    @property
+    def losses(self) -> tuple[float, float] | None:
+        """The losses of the epoch over the rows taken, where that has been run to its end."""
+        return (self._losses[0], self._losses[1]) if self._run.epoch == 1 else None
 
     def is_finite(self) -> bool:
         """Return whether all parameters are finite."""

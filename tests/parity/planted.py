@@ -180,12 +180,12 @@ def _adaptive_halves(old, self, message, verbose):
     return stopping
 
 
-@_wrap("equal_loss_is_no_improvement", _stochastic, "_judge")
+@_wrap("equal_loss_is_no_improvement", _stochastic, "judge")
 def _equal_loss(old, loss, best, quiet, tol):
     return min(best, loss), quiet + 1 if loss >= best - tol else 0
 
 
-@_wrap("best_loss_needs_tol", _stochastic, "_judge")
+@_wrap("best_loss_needs_tol", _stochastic, "judge")
 def _best_loss_needs_tol(old, loss, best, quiet, tol):
     better, quiet = old(loss, best, quiet, tol)
     return (best if loss > best - tol else better), quiet
