@@ -33,8 +33,8 @@ typedef struct fm_batch {
     double *squares;
 } fm_batch;
 
-/* Lay out for a forward pass over all rows, or for gradients of batches of at most `rows` rows. n: threads granted; planned:
- * those asked for, at least so many. With base NULL only count. Returns the bytes needed. */
+/* Lay out for a forward pass over all rows, or for gradients of batches of at most `rows` rows. n: threads granted;
+ * planned: those asked for, at least so many. With base NULL only count. Returns the bytes needed. */
 int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, int64_t block_rows, int n, char *base);
 int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows, int planned, int n, char *base);
 

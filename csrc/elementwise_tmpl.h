@@ -304,7 +304,7 @@ static void K(scale_gradient)(int64_t n, double alpha, double scale, const void 
     for (int64_t i = 0; i < n; i += V(width)) {
         const V(mask) mask = V(first)(n - i);
         V(t) sum = V(load_first)(g + i, mask);
-        if (alpha != 0) /* or weights that are not finite would count */
+        if (w)
             sum = V(fma)(l2, V(load_first)(w + i, mask), sum);
         V(store_first)(g + i, mask, V(mul)(sum, inverse));
     }

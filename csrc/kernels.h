@@ -2,11 +2,11 @@
  * it alone; tests call every kernel of every instruction set through it, and benchmarks those that cost most.
  *
  * Conventions. Matrices are row-major; ld is the distance from row to row, in elements. `real` is float or double,
- * after the table's type. No pointer needs an alignment beyond that of its elements; inputs and outputs do not overlap unless a line says so;
- * nothing outside the stated shapes is written, unless a line says so, and nothing before a matrix's first element or
- * behind its last one is read (what lies between its rows may be, without effect). Sizes may be 0. "In order" is the
- * arithmetic contract: the order of operations of an element depends on the shapes named there and on nothing else, so
- * that results have the same bits in every table of a processor with FMA. */
+ * after the table's type. No pointer needs an alignment beyond that of its elements; inputs and outputs do not overlap
+ * unless a line says so; nothing outside the stated shapes is written, unless a line says so, and nothing before a
+ * matrix's first element or behind its last one is read (what lies between its rows may be, without effect). Sizes may
+ * be 0. "In order" is the arithmetic contract: the order of operations of an element depends on the shapes named there
+ * and on nothing else, so that results have the same bits in every table of a processor with FMA. */
 #ifndef FM_KERNELS_H
 #define FM_KERNELS_H
 
@@ -128,7 +128,8 @@ typedef struct fm_kernels {
     double (*sum_squares)(int64_t n, const void *w); /* in double; lane i mod 16, added by halves */
     int (*finite)(int64_t n, const void *x);         /* whether all of x is finite */
     int64_t (*count_nonzero)(int64_t n, const void *x);
-    void (*scale_gradient)(int64_t n, double alpha, double scale, const void *w, void *g); /* g = (g + alpha w) scale */
+    /* g = (g + alpha w) scale; w: NULL where there is no penalty. */
+    void (*scale_gradient)(int64_t n, double alpha, double scale, const void *w, void *g);
 
     const fm_activation_kernel *activations; /* in the order of the list in activations.h */
     /* a (m, n) = softmax of the rows of z; maximum and sum in column order; in place is allowed. scratch: as loss. */

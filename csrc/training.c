@@ -34,7 +34,7 @@ int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const
         const double scale = 1 / pass->weight_sum;
         char *g = pass->grad;
         c->kernels->scale_gradient(c->n_coefs, pass->alpha, scale, params, g);
-        c->kernels->scale_gradient(n_intercepts, 0, scale, params + offset, g + offset);
+        c->kernels->scale_gradient(n_intercepts, 0, scale, NULL, g + offset);
     }
     return FM_OK;
 }

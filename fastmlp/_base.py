@@ -42,21 +42,15 @@ from fastmlp.training import draw_layer
 
 _STATE_VERSION = 1
 STOCHASTIC_SOLVERS = ("sgd", "adam")
-_NOT_CALLED = (
-    "_backprop",
-    "_compute_loss_grad",
-    "_fit_lbfgs",
-    "_fit_stochastic",
-    "_forward_pass",
-    "_loss_grad_lbfgs",
-    "_score",
-    "_score_with_function",
-    "_unpack",
-    "_update_no_improvement_count",
-)
-"""Methods by which a subclass of scikit-learn's estimators may change how they are trained."""
+_STEPS = ("_backprop", "_compute_loss_grad", "_forward_pass", "_initialize")
+_STEPS_OF_EPOCHS = ("_fit_stochastic", "_update_no_improvement_count")
+_STEPS_OF_SCORES = ("_forward_pass_fast", "_predict", "_score", "_score_with_function")
+_STEPS_OF_LBFGS = ("_fit_lbfgs", "_loss_grad_lbfgs", "_unpack")
+"""Methods that scikit-learn's training calls: by them its subclasses may change how they are trained."""
 
 _PLAIN = frozenset({int, float, str, bool, type(None)})
+_HOME = ("fastmlp.estimators", __name__)
+
 _MOST_VALID = 1000
 """Sets of parameters that are kept of a class as valid."""
 
@@ -167,28 +161,29 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         That takes a fifth of a short fit.
         """
         cls, key = type(self), self._plain_parameters()
-        valid = cls.__dict__.get("_valid_parameters")
-        if key is None or valid is None or key not in valid:
+        constraints, valid = cls.__dict__.get("_found_valid", (None, ()))
+        if key is None or key not in valid or constraints is not self._parameter_constraints:
             super()._validate_params()
-            if valid is None:
-                valid = cls._valid_parameters = set()
+            if constraints is not self._parameter_constraints:
+                valid = set()
+                cls._found_valid = self._parameter_constraints, valid
             if key is not None and len(valid) < _MOST_VALID:
                 valid.add(key)
 
     def _plain_parameters(self) -> tuple[Any, ...] | None:
         """Return the parameters, with their types, where they are numbers, strings and the like; else None."""
-        values = [getattr(self, name) for name in self._get_param_names()]
-        kinds, sizes = [type(value) for value in values], self.hidden_layer_sizes
-        if type(sizes) is tuple and tuple in kinds:
-            kinds.remove(tuple)
-            kinds += [type(size) for size in sizes]
+        parameters = {name: getattr(self, name) for name in self._get_param_names()}
+        kinds = [type(value) for value in parameters.values()]
+        sizes = parameters.get("hidden_layer_sizes")
+        if type(sizes) is tuple:
+            kinds = [type(value) for value in (*parameters.values(), *sizes) if value is not sizes]
         if not (_PLAIN.issuperset(kinds) and type(self.activation) is type(self.loss) is str):
             return None
         # What users have registered may be gone by the next time.
         entries = ACTIVATIONS.get(self.activation), LOSSES.get(self.loss)
         if any(entry is None or entry.is_own for entry in entries):
             return None
-        return tuple(kinds), tuple(values)
+        return tuple(kinds), tuple(parameters.values())
 
     # Weights: the lists that are shown, and the vector behind them.
 
@@ -235,7 +230,8 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             self._short = ShortPath()
         if are_plain(state.get("_best_coefs"), state.get("_best_intercepts")):
             # After early stopping these ARE coefs_ and intercepts_, and stay so.
-            shared = self._best_coefs is state.get("coefs_")
+            lists = (state.get("coefs_"), state.get("intercepts_"))
+            shared = self._best_coefs is lists[0] and self._best_intercepts is lists[1]
             self._kept_weights = self._shown_weights if shared else adopt(self._best_coefs, self._best_intercepts)
         if state.get("_optimizer") is not None:
             self._optimizer.adopt()
@@ -386,28 +382,22 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _check_hooks(self) -> None:
         """Refuse a subclass that changes scikit-learn's training by methods which fastmlp's does not call."""
-        mine = self._hooks()
-        if self.early_stopping:
-            mine = (*mine, *(name for name in ("_predict", "_forward_pass_fast") if not self._is_ours(name)))
+        if type(self).__module__ in _HOME:
+            return
+        names = _STEPS
+        if self.solver not in STOCHASTIC_SOLVERS:
+            names += _STEPS_OF_LBFGS
+        else:
+            names += _STEPS_OF_EPOCHS + (_STEPS_OF_SCORES if self.early_stopping else ())
+        homes = {name: base.__module__ for base in reversed(type(self).__mro__) for name in names if name in vars(base)}
+        mine = [name for name in names if homes.get(name) not in (None, *_HOME)]
         if mine:
             raise TypeError(
                 f"{type(self).__name__} defines {', '.join(mine)}, which scikit-learn's training calls and fastmlp's "
                 "does not: it would be trained as if that were not there."
             )
 
-    @classmethod
-    def _hooks(cls) -> tuple[str, ...]:
-        names = cls.__dict__.get("_own_hooks")  # kept per class, as the names of the parameters are
-        if names is None:
-            names = cls._own_hooks = tuple(name for name in _NOT_CALLED if hasattr(cls, name))
-        return names
-
-    def _is_ours(self, method: str) -> bool:
-        """Return whether no subclass has a method of this name for itself."""
-        home = next(base for base in type(self).__mro__ if method in vars(base))
-        return home.__module__ in ("fastmlp.estimators", __name__)
-
-    def _initialize(self, layout: Layout, dtype: np.dtype) -> None:
+    def _begin_anew(self, layout: Layout, dtype: np.dtype) -> None:
         """Draw new weights and set the attributes of a network that has seen nothing."""
         self.n_iter_ = 0
         self.t_ = 0
@@ -475,7 +465,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if first_pass:
             widths = [check_count("each of hidden_layer_sizes", size) for size in hidden_layer_sizes]
             layout = Layout([X.shape[1], *widths, n_outputs])
-            self._initialize(layout, self._working_dtype(X.dtype))
+            self._begin_anew(layout, self._working_dtype(X.dtype))
         else:
             self._check_kept_layers(hidden_layer_sizes)
         if LOSSES[loss].is_own:

@@ -172,6 +172,7 @@ class Increment:
             self._optimizer.before_epoch()
             data, l2 = stepper.epoch(batch_size)
             self._note(estimator, n, data, l2, *noted)
+            _stochastic.epochs_end(estimator, scored=False)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
             if before is not None and not interrupted:
@@ -207,9 +208,8 @@ class Increment:
         estimator.n_iter_ = 1
         estimator.loss_ = loss = np.float64(data * self._loss_scale + l2)
         estimator.t_ = t + n
-        curve[length:] = [loss]
+        _stochastic.extend_from(curve, length, [loss])
         estimator.best_loss_, estimator._no_improvement_count = _stochastic.judge(loss, best, quiet, estimator.tol)
-        _stochastic.epochs_end(estimator, scored=False)
 
     def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
         if self._table is not None:

@@ -37,6 +37,7 @@ class Snapshot:
             self._optimizer = dict(vars(optimizer))
             self._t = optimizer.state.t
             arrays += optimizer.state.moments
+            self._lists.append((optimizer.state.moments, list(optimizer.state.moments)))
         self._arrays = [(array, array.copy()) for array in arrays]
 
     def _arrays_put_in(self) -> list[np.ndarray]:

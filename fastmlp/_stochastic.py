@@ -254,7 +254,8 @@ def fit_stochastic(
     max_iter = 1 if incremental else estimator.max_iter
     alone = validation is not None or callbacks is not None
     warn_of_end: Callable[[], object] = _say_nothing
-    progress = Progress(estimator)
+    n_scores = 0 if validation is None else len(estimator.validation_scores_)
+    progress, printing = Progress(estimator), False
     trainer.completed = NO_LOSSES  # an interrupt may come before the trainer says so itself
     try:
         while estimator.n_iter_ < max_iter:
@@ -262,18 +263,20 @@ def fit_stochastic(
                 callbacks.begins("epoch")
             n_epochs = 1 if alone else min(_quiet_epochs(estimator), max_iter - estimator.n_iter_)
             estimator._optimizer.before_epoch()
+            progress = Progress(estimator)
             trainer.run(n_epochs)
             losses = _reported(trainer.completed, loss_scale)
             progress.note(losses, n_samples)
             if estimator.verbose:
+                printing = True
                 print(f"Iteration {estimator.n_iter_}, loss = {estimator.loss_:.8f}")
+                printing = False
             if validation is None:
                 progress.judge(losses)
             else:
                 _note_score(estimator, weights, score(validation))
             stopping = epochs_end(estimator, validation is not None)
             trainer.completed = NO_LOSSES
-            progress = Progress(estimator)
             if callbacks is not None and callbacks.ends(weights):
                 stopping = True
             if stopping:
@@ -286,13 +289,15 @@ def fit_stochastic(
                     ConvergenceWarning,
                 )
     except KeyboardInterrupt:
+        estimator._optimizer.after_epoch()
         losses = _reported(trainer.completed, loss_scale)
-        progress.note(losses, n_samples)
-        # With `verbose` it has come while something was printed: what scikit-learn does after that it leaves undone.
-        if not estimator.verbose:
+        if losses:
+            progress.note(losses, n_samples)
+        # scikit-learn leaves undone what comes after the line that was being printed.
+        if losses and not printing:
             if validation is None:
                 progress.judge(losses)
-            elif len(estimator.validation_scores_) < estimator.n_iter_:
+            elif len(estimator.validation_scores_) < n_scores + estimator.n_iter_:
                 _note_score(estimator, weights, score(validation))
         warn_of_end = partial(warn, "Training interrupted by user.")
     if estimator.early_stopping:
@@ -337,14 +342,13 @@ class Progress:
         self._best, self._quiet = estimator.best_loss_, estimator._no_improvement_count
 
     def note(self, losses: list[float], n_samples: int) -> None:
-        """Note the losses of epochs over `n_samples` rows, none or more, in place of those noted from here before."""
+        """Note the losses of epochs over `n_samples` rows, one or more, in place of those noted from here before."""
         estimator, n = self._estimator, len(losses)
         estimator._optimizer.after_epoch()
-        if n:
-            estimator.n_iter_ = self._n_iter + n
-            estimator.loss_ = losses[-1]
-            estimator.t_ = self._t + n * n_samples
-            self._curve[self._length :] = losses
+        estimator.n_iter_ = self._n_iter + n
+        estimator.loss_ = losses[-1]
+        estimator.t_ = self._t + n * n_samples
+        extend_from(self._curve, self._length, losses)
 
     def judge(self, losses: list[float]) -> None:
         """Note whether they were improvements, likewise."""
@@ -352,6 +356,13 @@ class Progress:
         for loss in losses:
             best, quiet = judge(loss, best, quiet, tol)
         self._estimator.best_loss_, self._estimator._no_improvement_count = best, quiet
+
+
+def extend_from(curve: Any, length: int, losses: list[float]) -> None:
+    """Put losses in the place of what follows the first `length` numbers of a list, or of another such container."""
+    while len(curve) > length:
+        curve.pop()
+    curve.extend(losses)
 
 
 def _reported(completed: EpochLosses, loss_scale: float) -> list[float]:

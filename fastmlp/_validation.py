@@ -206,6 +206,8 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
         X.sum_duplicates()
     with np.errstate(over="ignore"):
         X = X.astype(dtype, copy=False)
+    if not X.data.flags.aligned:
+        X = type(X)((X.data.copy(), X.indices, X.indptr), shape=X.shape)
     if finite:
         check_finite("X", X.data[: X.indptr[-1]])
     return X

@@ -23,7 +23,7 @@ def patch_sklearn() -> None:
 
     From then on ``from sklearn.neural_network import MLPClassifier`` gives `fastmlp.MLPClassifier`, and likewise for
     the regressor. Names that were imported before stay what they were, and pickles of scikit-learn's estimators are
-    loaded as these. A second call changes nothing.
+    loaded as scikit-learn's. A second call changes nothing.
 
     Examples
     --------

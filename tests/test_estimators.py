@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 import warnings
+from collections import deque
 
 import numpy as np
 import pytest
@@ -463,25 +464,35 @@ def _with_tuples(model):
     model.coefs_, model.intercepts_ = tuple(model.coefs_), tuple(model.intercepts_)
 
 
+def _with_other_intercepts(model):
+    model.intercepts_ = tuple(model.intercepts_)
+
+
 def _with_half_precision(model):
     model.coefs_ = [array.astype(np.float16) for array in model.coefs_]
 
 
 @pytest.mark.parametrize(
     "change",
-    [_without_optimizer, _without_best_weights, _without_best_intercepts, _with_tuples, _with_half_precision],
+    [
+        _without_optimizer,
+        _without_best_weights,
+        _without_best_intercepts,
+        _with_tuples,
+        _with_other_intercepts,
+        _with_half_precision,
+    ],
 )
 @pytest.mark.parametrize("load", [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
-def test_models_made_smaller_are_loaded_as_they_were_saved(iris, change, load):
-    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris)
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_models_made_smaller_are_loaded_as_they_were_saved(iris, change, load, early_stopping):
+    model = MLPClassifier((5,), max_iter=3, random_state=0, early_stopping=early_stopping).fit(*iris)
     change(model)
     loaded = load(model)
     np.testing.assert_array_equal(loaded.predict_proba(iris[0]), model.predict_proba(iris[0]))
     assert [array.dtype for array in loaded.coefs_] == [array.dtype for array in model.coefs_]
-    loaded.fit(*iris)
-    np.testing.assert_array_equal(
-        loaded.coefs_[0], MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris).coefs_[0]
-    )
+    fresh = MLPClassifier(**model.get_params()).fit(*iris)
+    np.testing.assert_array_equal(loaded.fit(*iris).coefs_[0], fresh.coefs_[0])
 
 
 def test_pickles_of_scikit_learn_in_a_patched_program(iris):
@@ -891,3 +902,41 @@ def test_a_subclass_has_constraints_of_its_own(iris):
 
     with pytest.raises(ValueError, match="'alpha' parameter of Subclass"):
         Subclass((3,), alpha=0.5, max_iter=1).fit(*iris)
+
+
+def test_a_failed_partial_fit_of_weights_of_another_dtype_leaves_the_solver_alone():
+    X, y = np.random.RandomState(0).standard_normal((40, 3)).astype(np.float32), np.arange(40.0, dtype=np.float32)
+    model = MLPRegressor(hidden_layer_sizes=(4,), batch_size=20, shuffle=False, random_state=0).partial_fit(X, y)
+    model.coefs_ = [array.astype(np.float64) for array in model.coefs_]
+    model.intercepts_ = [array.astype(np.float64) for array in model.intercepts_]
+    before = [moment.copy() for moment in model._optimizer.state.moments]
+    with pytest.raises(ZeroDivisionError):
+        model.partial_fit(X, y, sample_weight=np.repeat([1.0, 0.0], 20))
+    for moment, expected in zip(model._optimizer.state.moments, before, strict=True):
+        assert moment.dtype == expected.dtype
+        np.testing.assert_array_equal(moment, expected)
+
+
+def test_loss_curves_in_other_containers(iris):
+    curves = []
+    for kind in (list, lambda losses: deque(losses, maxlen=4)):
+        model = MLPClassifier((5,), max_iter=3, random_state=0, warm_start=True).fit(*iris)
+        model.loss_curve_ = kind(model.loss_curve_)
+        model.fit(*iris).set_params(warm_start=False)
+        model.partial_fit(*iris).partial_fit(*iris)
+        curves.append(list(model.loss_curve_)[-4:])
+    assert curves[0] == curves[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_sparse_rows_that_are_not_aligned(dtype):
+    X = sp.random_array((40, 6), density=0.5, format="csr", dtype=dtype, random_state=np.random.default_rng(0))
+    odd = X.copy()
+    odd.data = np.frombuffer(b"\0" + X.data.tobytes(), dtype, len(X.data), 1)
+    assert not odd.data.flags.aligned
+    y = np.arange(40) % 3
+    options = {"hidden_layer_sizes": (4,), "max_iter": 3, "random_state": 0}
+    models = [MLPClassifier(**options).fit(rows, y) for rows in (X, odd)]
+    np.testing.assert_array_equal(models[0].predict_proba(X), models[1].predict_proba(odd))
+    net = fastmlp.Network([6, 3, 2], dtype=dtype, random_state=0)
+    np.testing.assert_array_equal(net.forward(X), net.forward(odd))

@@ -95,3 +95,11 @@ def test_an_infinite_bias_has_a_gradient(backend):
     coefs, intercepts = net.gradients([[0.5], [-0.5]], [0.0, 1.0])
     np.testing.assert_array_equal(intercepts[0], [0.5])
     np.testing.assert_array_equal(coefs[0], [[0.25]])
+
+
+@pytest.mark.parametrize("backend", available_backends())
+def test_an_infinite_weight_is_not_hidden(backend):
+    net = Network([2, 1], random_state=0, backend=backend)
+    net.coefs[0][0] = np.inf
+    coefs, _ = net.gradients([[0.0, 1.0]], [0.0])
+    assert np.isnan(coefs[0][0, 0])

@@ -242,43 +242,77 @@ def test_an_interrupted_estimator_knows_its_whole_epochs(patience):
     assert clf.loss_ == whole.loss_
 
 
-@pytest.mark.parametrize("moment", ["judge", "epochs_end", "_note_score"])
-@pytest.mark.parametrize("which", [1, 7])
-@pytest.mark.parametrize("early_stopping", [False, True])
-def test_an_interrupt_while_epochs_are_noted_loses_none(moment, which, early_stopping, monkeypatch):
+MOMENTS = [("judge", {}), ("epochs_end", {}), ("epochs_end", {"early_stopping": True})]
+MOMENTS += [("_note_score", {"early_stopping": True}), ("epochs_end", {"verbose": True})]
+MOMENTS += [("epochs_end", {"early_stopping": True, "verbose": True})]
+
+
+def fitted(X, y, *, options, **more):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return MLPClassifier((4,), random_state=0, tol=0, **options, **more).fit(X, y)
+
+
+@pytest.mark.parametrize(("moment", "options"), [*MOMENTS, *(("run", options) for _, options in MOMENTS)])
+@pytest.mark.parametrize("which", [1, 2])
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_an_interrupt_between_epochs_loses_none(moment, which, options, warm_start, monkeypatch, capsys):
     X = np.random.default_rng(0).normal(size=(40, 3))
-    options = {"hidden_layer_sizes": (4,), "random_state": 0, "tol": 0, "early_stopping": early_stopping}
-    original, calls = getattr(_stochastic, moment), []
+    y = X[:, 0] > 0
+    before = fitted(X, y, options=options, max_iter=3, warm_start=True) if warm_start else None
+    place = c.CTrainer if moment == "run" else _stochastic
+    original, calls = getattr(place, moment), []
 
     def interrupted(*arguments, **named):
         calls.append(moment)
+        if moment == "run":  # it comes when C has come back
+            original(*arguments, **named)
         if len(calls) == which:
             raise KeyboardInterrupt
-        return original(*arguments, **named)
+        return original(*arguments, **named) if moment != "run" else None
 
-    monkeypatch.setattr(_stochastic, moment, interrupted)
-    model = MLPClassifier(max_iter=20, **options)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model.fit(X, X[:, 0] > 0)
-    if not calls:
-        return  # losses are not judged where scores are, and the other way round
-    n = len(model.loss_curve_)
-    rows = 36 if early_stopping else 40
-    assert (model.n_iter_, model.t_, model._optimizer.t) == (n, n * rows, n)  # a batch an epoch
-    assert model.loss_ == model.loss_curve_[-1]
-    monkeypatch.undo()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        whole = MLPClassifier(max_iter=n, **options).fit(X, X[:, 0] > 0)
-    assert model.loss_curve_ == whole.loss_curve_
-    if early_stopping:
-        assert model.validation_scores_ == whole.validation_scores_
-        assert model.best_validation_score_ == whole.best_validation_score_
+    monkeypatch.setattr(place, moment, interrupted)
+    if warm_start:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = before.set_params(max_iter=40).fit(X, y)
     else:
-        assert model.best_loss_ == whole.best_loss_
+        model = fitted(X, y, options=options, max_iter=40)
+    assert len(calls) >= which
+    monkeypatch.undo()
+    # The same without an interrupt, as many epochs.
+    if warm_start:
+        whole = fitted(X, y, options=options, max_iter=3, warm_start=True).set_params(max_iter=model.n_iter_)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole.fit(X, y)
+    else:
+        whole = fitted(X, y, options=options, max_iter=model.n_iter_)
+    n, rows = len(model.loss_curve_), 36 if "early_stopping" in options else 40
+    assert (model.t_, model._optimizer.t) == (n * rows, model.n_iter_)  # a batch an epoch
+    assert model.loss_ == model.loss_curve_[-1]
+    for name in ("loss_curve_", "n_iter_", "best_loss_", "validation_scores_", "best_validation_score_"):
+        assert getattr(model, name) == getattr(whole, name), name
     assert model._no_improvement_count == whole._no_improvement_count
     np.testing.assert_array_equal(model.coefs_[0], whole.coefs_[0])
+
+
+def test_an_adaptive_rate_is_divided_once(monkeypatch):
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    options = {"solver": "sgd", "learning_rate": "adaptive", "learning_rate_init": 0.1, "n_iter_no_change": 1}
+    model = MLPClassifier((4,), random_state=0, tol=1e9, **options)
+    for _ in range(2):
+        model.partial_fit(X, X[:, 0] > 0, classes=[False, True])
+    original = _stochastic.epochs_end
+
+    def interrupted(*arguments, **named):
+        original(*arguments, **named)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_stochastic, "epochs_end", interrupted)
+    with pytest.warns(UserWarning, match="interrupted"):
+        model.partial_fit(X, X[:, 0] > 0)
+    assert model._optimizer.learning_rate == pytest.approx(0.02)
 
 
 def test_a_second_interrupt_while_an_estimator_is_put_back(monkeypatch):

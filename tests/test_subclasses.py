@@ -131,24 +131,72 @@ def test_initial_weights_of_a_subclass_must_fit():
     assert not hasattr(model, "coefs_")
 
 
-@pytest.mark.parametrize("method", ["fit", "partial_fit"])
-@pytest.mark.parametrize("hook", ["_backprop", "_forward_pass", "_score", "_update_no_improvement_count", "_fit_lbfgs"])
-def test_steps_of_training_that_are_not_called_are_refused(hook, method):
-    model = type("Subclass", (fastmlp.MLPRegressor,), {hook: lambda self, *arguments: None})(**QUICK)
-    with pytest.raises(TypeError, match=f"Subclass defines {hook}, which scikit-learn's training calls"):
-        getattr(model, method)(*DIABETES)
-    assert not hasattr(model, "coefs_")
+HOOKS = [
+    ("_backprop", {}),
+    ("_forward_pass", {"solver": "lbfgs"}),
+    ("_initialize", {}),
+    ("_update_no_improvement_count", {"solver": "sgd"}),
+    ("_fit_stochastic", {}),
+    ("_fit_lbfgs", {"solver": "lbfgs"}),
+    ("_score", {"early_stopping": True}),
+    ("_predict", {"early_stopping": True}),
+    ("_forward_pass_fast", {"early_stopping": True}),
+]
 
 
-@pytest.mark.parametrize("hook", ["_predict", "_forward_pass_fast"])
-def test_predictions_of_a_subclass_are_refused_where_early_stopping_would_call_them(hook):
+@pytest.mark.parametrize(("hook", "options"), HOOKS)
+def test_steps_of_training_that_are_not_called_are_refused(hook, options):
+    model = type("Subclass", (fastmlp.MLPRegressor,), {hook: lambda self, *arguments: None})(**QUICK, **options)
+    for method in ("fit", "partial_fit"):
+        if method == "fit" or not {"lbfgs", True} & set(options.values()):
+            with pytest.raises(TypeError, match=f"Subclass defines {hook}, which scikit-learn's training calls"):
+                getattr(model, method)(*DIABETES)
+            assert not hasattr(model, "coefs_")
+
+
+@pytest.mark.parametrize(
+    ("hook", "options"),
+    [
+        ("_predict", {}),
+        ("_predict", {"early_stopping": True, "solver": "lbfgs"}),
+        ("_score", {}),
+        ("_fit_lbfgs", {}),
+        ("_unpack", {"solver": "sgd", "learning_rate_init": 1e-6}),
+        ("_fit_stochastic", {"solver": "lbfgs"}),
+    ],
+)
+def test_methods_that_scikit_learn_would_not_call_either_are_left_alone(hook, options):
     def zeros(self, X, check_input=True):
-        return np.zeros((len(X), 1))
+        return np.zeros(len(X))
 
-    model = type("Subclass", (fastmlp.MLPRegressor,), {hook: zeros})(**QUICK)
-    assert not model.fit(*DIABETES).predict(DIABETES[0]).any()
-    with pytest.raises(TypeError, match=f"Subclass defines {hook}"):
-        model.set_params(early_stopping=True).fit(*DIABETES)
+    fitted = [
+        type("Subclass", (library.MLPRegressor,), {hook: zeros})(**QUICK, **options).fit(*DIABETES)
+        for library in LIBRARIES
+    ]
+    theirs, ours = (model.predict(DIABETES[0]) for model in fitted)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-7)
+    assert ours.any() == (hook != "_predict")
+
+
+def test_parameters_that_are_tuples():
+    class Subclass(fastmlp.MLPClassifier):
+        def __init__(self, layers=([1],), max_iter=3):
+            super().__init__(hidden_layer_sizes=(5,), max_iter=max_iter)
+            self.layers = layers
+
+    for _ in range(2):
+        assert Subclass().fit(*IRIS).n_iter_ == 3
+
+
+def test_constraints_that_are_replaced():
+    class Subclass(fastmlp.MLPClassifier):
+        pass
+
+    Subclass((5,), alpha=0.5, **QUICK).fit(*IRIS)
+    Subclass._parameter_constraints = fastmlp.MLPClassifier._parameter_constraints | {"alpha": [None]}
+    for _ in range(2):
+        with pytest.raises(ValueError, match="'alpha' parameter of Subclass"):
+            Subclass((5,), alpha=0.5, **QUICK).fit(*IRIS)
 
 
 def test_filters_of_scikit_learn_s_module_hold_for_lbfgs():
