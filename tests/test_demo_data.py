@@ -45,21 +45,23 @@ def test_files_are_read(folder):
     assert abs(houses.y_train.mean()) < 1e-6
 
 
-@pytest.mark.parametrize(
-    ("name", "content", "told"),
-    [
-        (IMAGES, b"not compressed", "Not a gzipped file"),
-        (IMAGES, gzip.compress(bytes(range(100)))[:-20], "ended before"),
-        (LABELS, gzip.compress(b""), f"{LABELS} must be an IDX file"),
-        (LABELS, gzip.compress(b"\0\0\x0b\x01\0\0\0\x01\0"), f"{LABELS} must be an IDX file"),
-        (IMAGES, gzip.compress(b"\0\0\x08\x03\0\0"), "buffer"),
-        (IMAGES, gzip.compress(idx(np.zeros((2, 2, 3), np.uint8))[:-1]), "reshape"),
-        (HOUSES, gzip.compress(b""), "must have a column 'ocean_proximity'"),
-        (HOUSES, gzip.compress(b"ocean_proximity,median_house_value\nINLAND,many\n"), "'many'"),
-    ],
-)
-def test_damaged_files_are_told_and_the_others_read(folder, capsys, name, content, told):
-    (folder / name).write_bytes(content)
+DAMAGED = {
+    "not compressed": (IMAGES, None, "Not a gzipped file"),
+    "cut off": (IMAGES, bytes(range(100)), "ended before"),
+    "empty labels": (LABELS, b"", f"{LABELS} must be an IDX file"),
+    "labels of another type": (LABELS, b"\0\0\x0b\x01\0\0\0\x01\0", f"{LABELS} must be an IDX file"),
+    "no shape": (IMAGES, b"\0\0\x08\x03\0\0", "buffer"),
+    "a pixel is missing": (IMAGES, idx(np.zeros((2, 2, 3), np.uint8))[:-1], "reshape"),
+    "no houses": (HOUSES, b"", "must have a column 'ocean_proximity'"),
+    "no number": (HOUSES, b"ocean_proximity,median_house_value\nINLAND,many\n", "'many'"),
+}
+
+
+@pytest.mark.parametrize("damage", list(DAMAGED))
+def test_damaged_files_are_told_and_the_others_read(folder, capsys, damage):
+    name, content, told = DAMAGED[damage]
+    written = b"not compressed" if content is None else gzip.compress(content)
+    (folder / name).write_bytes(written[:-20] if damage == "cut off" else written)
     (other,) = _demo_data.problems(folder)
     damaged, left = ("california_housing", "MNIST") if name == HOUSES else ("mnist", "California housing")
     assert other.name == left

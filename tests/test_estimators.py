@@ -930,7 +930,7 @@ def test_loss_curves_in_other_containers(iris):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_sparse_rows_that_are_not_aligned(dtype):
-    X = sp.random_array((40, 6), density=0.5, format="csr", dtype=dtype, random_state=np.random.default_rng(0))
+    X = sp.random(40, 6, density=0.5, format="csr", dtype=dtype, random_state=0)
     odd = X.copy()
     odd.data = np.frombuffer(b"\0" + X.data.tobytes(), dtype, len(X.data), 1)
     assert not odd.data.flags.aligned
