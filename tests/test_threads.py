@@ -615,7 +615,6 @@ def test_a_child_forked_in_a_fit_can_draw_from_the_same_generator(backend):
         thread.join()
 
 
-@needs_c
 class Generator(np.random.RandomState):
     """Tells whether its lock is noted while it draws."""
 
@@ -704,6 +703,7 @@ def test_many_threads_need_no_more_memory_than_small_gradients_take():
         assert alone <= many <= most
 
 
+@needs_c
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_multiprocessing_with_forks():
