@@ -203,7 +203,7 @@ class Increment:
         best: float,
         quiet: int,
     ) -> None:
-        """Note an epoch over n rows; what the attributes were before it is given."""
+        """Note an epoch over n rows, as `Progress` does, from attributes that are given: a call is short."""
         self._optimizer.after_epoch()
         estimator.n_iter_ = 1
         estimator.loss_ = loss = np.float64(data * self._loss_scale + l2)

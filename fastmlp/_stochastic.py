@@ -255,7 +255,7 @@ def fit_stochastic(
     alone = validation is not None or callbacks is not None
     warn_of_end: Callable[[], object] = _say_nothing
     n_scores = 0 if validation is None else len(estimator.validation_scores_)
-    progress, printing = Progress(estimator), False
+    printing = False
     trainer.completed = NO_LOSSES  # an interrupt may come before the trainer says so itself
     try:
         while estimator.n_iter_ < max_iter:

@@ -98,16 +98,15 @@ def _check_kind(name: str, dtype: np.dtype) -> None:
 
 
 def _as_real(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return `array` as a C-contiguous, aligned array of `dtype`; without a copy where it is one."""
+    """Return `in_order` of a real dtype."""
     # What is too large for float32 becomes infinite here, and is reported as that.
     with np.errstate(over="ignore"):
-        return np.require(array, dtype, ["C", "A"])
+        return in_order(array, dtype)
 
 
 def in_order(array: Any, dtype: np.dtype | None = None) -> np.ndarray:
     """Return an array in C order, aligned, of `dtype` where that is given; without a copy where it is one."""
-    array = np.ascontiguousarray(array, dtype=dtype)
-    return array if array.flags.aligned else array.copy()
+    return np.require(array, dtype, ["C", "A"])
 
 
 def check_finite(name: str, array: np.ndarray) -> None:
