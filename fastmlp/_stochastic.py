@@ -254,7 +254,6 @@ def fit_stochastic(
     max_iter = 1 if incremental else estimator.max_iter
     alone = validation is not None or callbacks is not None
     warn_of_end: Callable[[], object] = _say_nothing
-    n_scores = 0 if validation is None else len(estimator.validation_scores_)
     printing = False
     trainer.completed = NO_LOSSES  # an interrupt may come before the trainer says so itself
     try:
@@ -274,9 +273,15 @@ def fit_stochastic(
             if validation is None:
                 progress.judge(losses)
             else:
-                _note_score(estimator, weights, score(validation))
-            stopping = epochs_end(estimator, validation is not None)
+                value = score(validation)
+                progress.note_score(value)
+                if estimator.verbose:
+                    printing = True
+                    print(f"Validation score: {value:f}")
+                    printing = False
+                progress.judge_score(value, weights)
             trainer.completed = NO_LOSSES
+            stopping = epochs_end(estimator, validation is not None)
             if callbacks is not None and callbacks.ends(weights):
                 stopping = True
             if stopping:
@@ -297,8 +302,10 @@ def fit_stochastic(
         if losses and not printing:
             if validation is None:
                 progress.judge(losses)
-            elif len(estimator.validation_scores_) < n_scores + estimator.n_iter_:
-                _note_score(estimator, weights, score(validation))
+            else:
+                value = score(validation)
+                progress.note_score(value)
+                progress.judge_score(value, weights)
         warn_of_end = partial(warn, "Training interrupted by user.")
     if estimator.early_stopping:
         estimator.coefs_ = estimator._best_coefs
@@ -334,12 +341,14 @@ class Progress:
     estimator : MLPClassifier or MLPRegressor
     """
 
-    __slots__ = ("_best", "_curve", "_estimator", "_length", "_n_iter", "_quiet", "_t")
+    __slots__ = ("_best", "_best_score", "_curve", "_estimator", "_length", "_n_iter", "_n_scores", "_quiet", "_t")
 
     def __init__(self, estimator: BaseMLP) -> None:
         self._estimator, self._curve = estimator, estimator.loss_curve_
         self._length, self._n_iter, self._t = len(self._curve), estimator.n_iter_, estimator.t_
         self._best, self._quiet = estimator.best_loss_, estimator._no_improvement_count
+        if estimator.early_stopping:
+            self._best_score, self._n_scores = estimator.best_validation_score_, len(estimator.validation_scores_)
 
     def note(self, losses: list[float], n_samples: int) -> None:
         """Note the losses of epochs over `n_samples` rows, one or more, in place of those noted from here before."""
@@ -356,6 +365,18 @@ class Progress:
         for loss in losses:
             best, quiet = judge(loss, best, quiet, tol)
         self._estimator.best_loss_, self._estimator._no_improvement_count = best, quiet
+
+    def note_score(self, score: float) -> None:
+        """Note the validation score of an epoch, likewise."""
+        extend_from(self._estimator.validation_scores_, self._n_scores, [score])
+
+    def judge_score(self, score: float, weights: Weights) -> None:
+        """Note whether it was an improvement, and keep the weights where it is the best, likewise."""
+        estimator, best = self._estimator, self._best_score
+        estimator._no_improvement_count = self._quiet + 1 if score < best + estimator.tol else 0
+        if score > best:
+            estimator.best_validation_score_ = score
+            estimator._keep_best(weights.copy())
 
 
 def extend_from(curve: Any, length: int, losses: list[float]) -> None:
@@ -394,16 +415,3 @@ def epochs_end(estimator: BaseMLP, scored: bool) -> bool:
 
 def _count(n: float) -> str:
     return f"{n:d}" if isinstance(n, int) else f"{int(n)}"
-
-
-def _note_score(estimator: BaseMLP, weights: Weights, score: float) -> None:
-    estimator.validation_scores_.append(score)
-    if estimator.verbose:
-        print(f"Validation score: {score:f}")
-    if score < estimator.best_validation_score_ + estimator.tol:
-        estimator._no_improvement_count += 1
-    else:
-        estimator._no_improvement_count = 0
-    if score > estimator.best_validation_score_:
-        estimator.best_validation_score_ = score
-        estimator._keep_best(weights.copy())

@@ -243,8 +243,11 @@ def test_an_interrupted_estimator_knows_its_whole_epochs(patience):
 
 
 MOMENTS = [("judge", {}), ("epochs_end", {}), ("epochs_end", {"early_stopping": True})]
-MOMENTS += [("_note_score", {"early_stopping": True}), ("epochs_end", {"verbose": True})]
-MOMENTS += [("epochs_end", {"early_stopping": True, "verbose": True})]
+MOMENTS += [("note_score", {"early_stopping": True}), ("epochs_end", {"verbose": True})]
+MOMENTS += [("judge_score", {"early_stopping": True}), ("epochs_end", {"early_stopping": True, "verbose": True})]
+INTERRUPTED = [(moment, after, options) for moment, options in MOMENTS for after in (False, True)]
+INTERRUPTED += [("run", True, options) for _, options in MOMENTS]  # it comes back from C with what it has done
+PLACES = {"run": c.CTrainer, "note_score": _stochastic.Progress, "judge_score": _stochastic.Progress}
 
 
 def fitted(X, y, *, options, **more):
@@ -253,23 +256,23 @@ def fitted(X, y, *, options, **more):
         return MLPClassifier((4,), random_state=0, tol=0, **options, **more).fit(X, y)
 
 
-@pytest.mark.parametrize(("moment", "options"), [*MOMENTS, *(("run", options) for _, options in MOMENTS)])
+@pytest.mark.parametrize(("moment", "after", "options"), INTERRUPTED)
 @pytest.mark.parametrize("which", [1, 2])
 @pytest.mark.parametrize("warm_start", [False, True])
-def test_an_interrupt_between_epochs_loses_none(moment, which, options, warm_start, monkeypatch, capsys):
+def test_an_interrupt_between_epochs_loses_none(moment, after, which, options, warm_start, monkeypatch, capsys):
     X = np.random.default_rng(0).normal(size=(40, 3))
     y = X[:, 0] > 0
     before = fitted(X, y, options=options, max_iter=3, warm_start=True) if warm_start else None
-    place = c.CTrainer if moment == "run" else _stochastic
+    place = PLACES.get(moment, _stochastic)
     original, calls = getattr(place, moment), []
 
     def interrupted(*arguments, **named):
         calls.append(moment)
-        if moment == "run":  # it comes when C has come back
-            original(*arguments, **named)
         if len(calls) == which:
+            if after:
+                original(*arguments, **named)
             raise KeyboardInterrupt
-        return original(*arguments, **named) if moment != "run" else None
+        return original(*arguments, **named)
 
     monkeypatch.setattr(place, moment, interrupted)
     if warm_start:

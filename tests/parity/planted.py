@@ -191,12 +191,12 @@ def _best_loss_needs_tol(old, loss, best, quiet, tol):
     return (best if loss > best - tol else better), quiet
 
 
-@_wrap("last_best_wins", _stochastic, "_note_score")
-def _last_best_wins(old, estimator, weights, score):
-    equal = score == estimator.best_validation_score_
-    old(estimator, weights, score)
+@_wrap("last_best_wins", _stochastic.Progress, "judge_score")
+def _last_best_wins(old, self, score, weights):
+    equal = score == self._best_score
+    old(self, score, weights)
     if equal:
-        estimator._keep_best(weights.copy())
+        self._estimator._keep_best(weights.copy())
 
 
 @_wrap("warm_start_keeps_the_solver", _stochastic, "Optimizer")
