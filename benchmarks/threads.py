@@ -22,7 +22,7 @@ import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from suite.common import digits, smooth
+from peers.data import digits, smooth
 
 import fastmlp
 from fastmlp import Network
@@ -164,7 +164,8 @@ def training(rounds, n):
 
 def small(rounds, _):
     for dtype in ("float32", "float64"):
-        data = Data(*digits(dtype), hard=True)
+        X, y = digits(dtype)
+        data = Data(X, y.astype(np.int32), hard=True)
         functions = trainers((64, 100, 10), "relu", data, 200, (1, None), "softmax", "log_loss")
         report(f"digits 64-100-10, batch 200, {dtype}", compare(*run_each(functions, 20), rounds, enough=0))
         data = regression(20640, 8, dtype)
@@ -220,7 +221,6 @@ def grid(rounds, n):
     from fastmlp import MLPClassifier
 
     X, y = digits("float64")
-    y = y.argmax(axis=1)
     candidates = {"alpha": [1e-5, 1e-4, 1e-3, 1e-2], "learning_rate_init": [0.0003, 0.001, 0.002, 0.003, 0.005, 0.01]}
 
     def search(n_jobs):

@@ -1,4 +1,4 @@
-"""Training: seconds of a fit, and the loss at its end."""
+"""Training on the digits: seconds of a fit, and the loss at its end."""
 
 from fastmlp import Network
 from fastmlp.activations import ACTIVATIONS
@@ -6,7 +6,7 @@ from fastmlp.backends import BACKENDS
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS
 
-from .common import DTYPES, TRAINING_ROWS, digits
+from .common import DTYPES, digits
 
 HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs is not None and not entry.outputs_only]
 PAIRS = [
@@ -17,22 +17,16 @@ PAIRS = [
 
 
 class _Fit:
-    """Base class (asv skips its name): a subclass chooses data, network and options in setup."""
+    """Base class (asv skips its name): a subclass chooses network and solver in setup."""
 
-    batch_size = 200
-    epochs = 20
-
-    def choose(self, X, Y, hidden=(100,), **network):
-        self.X, self.Y = X, Y
-        self.units = [X.shape[1], *hidden, Y.shape[1]]
-        self.network = {"random_state": 0, "dtype": X.dtype, **network}
-        self.solver = "adam"
+    def choose(self, dtype, solver="adam", output_activation="softmax", loss="log_loss", **network):
+        self.X, self.Y = digits(dtype)
+        options = {"output_activation": output_activation, "loss": loss, "random_state": 0, "dtype": dtype}
+        self.network, self.solver = options | network, solver
 
     def fit(self):
-        net = Network(self.units, **self.network)
-        return net.fit(
-            self.X, self.Y, solver=self.solver, batch_size=self.batch_size, epochs=self.epochs, random_state=0
-        )
+        net = Network([64, 100, 10], **self.network)
+        return net.fit(self.X, self.Y, solver=self.solver, batch_size=200, epochs=20, random_state=0)
 
     def time_fit(self, *_):
         self.fit()
@@ -48,8 +42,7 @@ class Solvers(_Fit):
     param_names = ["dtype", "solver"]
 
     def setup(self, dtype, solver):
-        self.choose(*digits(dtype), output_activation="softmax", loss="log_loss")
-        self.solver = solver
+        self.choose(dtype, solver=solver)
 
 
 class Activations(_Fit):
@@ -57,7 +50,7 @@ class Activations(_Fit):
     param_names = ["dtype", "activation"]
 
     def setup(self, dtype, activation):
-        self.choose(*digits(dtype), activation=activation, output_activation="softmax", loss="log_loss")
+        self.choose(dtype, activation=activation)
 
 
 class Losses(_Fit):
@@ -66,7 +59,7 @@ class Losses(_Fit):
 
     def setup(self, dtype, pair):
         loss, output = pair.split("-")
-        self.choose(*digits(dtype), output_activation=output, loss=loss)
+        self.choose(dtype, output_activation=output, loss=loss)
 
 
 class Backends(_Fit):
@@ -74,18 +67,4 @@ class Backends(_Fit):
     param_names = ["dtype", "backend"]
 
     def setup(self, dtype, backend):
-        self.choose(*digits(dtype), output_activation="softmax", loss="log_loss", backend=backend)
-
-
-class Table(_Fit):
-    """The networks whose training is compared with other libraries."""
-
-    params = [list(TRAINING_ROWS)]
-    param_names = ["network"]
-
-    def setup(self, name):
-        row = TRAINING_ROWS[name]
-        output, loss = row.outputs
-        X, Y = row.data(row.dtype)
-        self.choose(X, Y, hidden=row.hidden, activation=row.activation, output_activation=output, loss=loss)
-        self.solver, self.batch_size, self.epochs = row.solver, row.batch_size, 200_000 // len(X)
+        self.choose(dtype, backend=backend)
