@@ -96,6 +96,9 @@ def mnist(folder: Path) -> Problem:
     """Return the 70000 images of digits, 28 x 28 pixels, split as published."""
     names = [f"{part}-{what}-ubyte.gz" for what in ("images-idx3", "labels-idx1") for part in ("train", "t10k")]
     images, test_images, labels, test_labels = (_idx(folder / name) for name in names)
+    for x, y in ((images, labels), (test_images, test_labels)):
+        if x.ndim != 3 or x.shape[1:] != images.shape[1:] or y.shape != x.shape[:1]:
+            raise ValueError(f"Expected images of one size and as many labels, got shapes {x.shape} and {y.shape}.")
     X_train, X_test = (x.reshape(len(x), -1).astype(np.float32) / 255 for x in (images, test_images))
     y_train, y_test = labels.astype(np.int64), test_labels.astype(np.int64)
     return Problem("MNIST", X_train, X_test, y_train, y_test, hidden=(128,), batch_size=200, epochs=5)
@@ -105,6 +108,9 @@ def california_housing(folder: Path) -> Problem:
     """Return 20640 districts and the median value of their houses; blank numbers become the column's median."""
     with gzip.open(folder / "california_housing.csv.gz", "rt", newline="") as file:
         rows = list(csv.DictReader(file))
+    for i, row in enumerate(rows, start=1):
+        if None in row or None in row.values():
+            raise ValueError(f"Row {i} of california_housing.csv.gz must have as many cells as the header.")
     text = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
     for name in ("ocean_proximity", "median_house_value"):
         if name not in text:
@@ -134,5 +140,5 @@ def problems(folder: Path | None = None) -> Iterator[Problem]:
             yield load(folder)
         except FileNotFoundError as error:
             print(f"skipped {load.__name__}: no file {error.filename}")
-        except (OSError, EOFError, ValueError, zlib.error) as error:
+        except (OSError, EOFError, ValueError, csv.Error, zlib.error) as error:
             print(f"skipped {load.__name__}: its files cannot be read: {error}")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dis
 import math
 from collections.abc import Callable, Iterator
+from functools import reduce
 from numbers import Real
 from types import CellType, CodeType, FunctionType, SimpleNamespace
 from typing import Any
@@ -78,7 +79,9 @@ def rebuilt(
             variables: dict[str, Any] = {"__name__": original.__module__, "__builtins__": __builtins__}
             cells = tuple(CellType() for _ in original.__closure__ or ())
             code = _with_constants(original.__code__, constant)
-            copy = FunctionType(code, variables, original.__name__, original.__defaults__, cells)
+            defaults = tuple(map(value_of, original.__defaults__ or ()))
+            copy = FunctionType(code, variables, original.__name__, defaults, cells)
+            copy.__kwdefaults__ = {name: value_of(value) for name, value in (original.__kwdefaults__ or {}).items()}
             # Before its variables: a function may call itself.
             made[original] = wrap(copy)
             for name in _names(original.__code__):
@@ -157,6 +160,14 @@ def _log(x: float, base: float | None = None) -> Any:
     return np.log(x) if base is None else np.log(x) / np.log(base)
 
 
+def _hypot(*coordinates: float) -> Any:
+    return reduce(np.hypot, coordinates, 0)
+
+
+def _to_integer(function: Callable[[float], int]) -> Callable[[float], Any]:
+    return lambda x: function(float(x)) if math.isfinite(x) else x
+
+
 def _without_exceptions(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function of `math` that has no counterpart in NumPy, with the results of compiled code."""
 
@@ -180,7 +191,8 @@ def _counterpart(name: str, value: Any) -> Any:
 
 
 _MATH = SimpleNamespace(**{name: _counterpart(name, value) for name, value in vars(math).items() if name[0] != "_"})
-_MATH.log = _log
+_MATH.log, _MATH.hypot = _log, _hypot
+_MATH.floor, _MATH.ceil, _MATH.trunc = map(_to_integer, (math.floor, math.ceil, math.trunc))
 
 
 def _numpy_for_math(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Locks that training holds for long, open again in a forked child, which has not the thread that holds them."""
+"""Locks that training holds for long, open again in a forked child, where the thread that holds them is missing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 _noted: dict[tuple[int, int], Any] = {}
-"""Locks that a thread is about to take or holds, by their identity and the thread's."""
+"""Locks that a thread is about to take or holds, by the identities of who noted it and of the thread."""
 
 
 class Noted:
@@ -28,16 +28,19 @@ class Noted:
         self._lock = lock
 
     def __enter__(self) -> None:
-        _noted[id(self._lock), threading.get_ident()] = self._lock
+        _noted[id(self), threading.get_ident()] = self._lock
 
     def __exit__(self, *error: object) -> None:
-        _noted.pop((id(self._lock), threading.get_ident()), None)
+        _noted.pop((id(self), threading.get_ident()), None)
 
 
 def _is_mine(lock: Any) -> bool:
     """Return whether this thread holds a lock; one that does not say is taken to be whose note there is."""
     tells = getattr(lock, "_is_owned", None)
-    return (id(lock), threading.get_ident()) in _noted if tells is None else tells()
+    if tells is not None:
+        return tells()
+    me = threading.get_ident()
+    return any(noted is lock for (_, thread), noted in _noted.items() if thread == me)
 
 
 def _open_those_of_other_threads() -> None:

@@ -18,6 +18,7 @@ from fastmlp import _labels, _stochastic
 from fastmlp._short import ODD, is_ordinary, setting
 from fastmlp._sklearn import warn
 from fastmlp._snapshot import Snapshot
+from fastmlp._threads import threads
 from fastmlp.backends import Backend, Plan
 from fastmlp.spec import NetworkSpec
 
@@ -30,9 +31,9 @@ NOT_FINITE = (
 )
 
 _MOST_ROWS = 4096
-"""Rows of a call that the long way delays no longer."""
+"""The largest X for the short path: beyond it the long way costs nothing that shows."""
 _MOST_NUMBERS = 1 << 20
-"""Of rows that room is kept for."""
+"""Elements of X that room is kept for, at most."""
 _SHORT = 5e7
 """Work of an epoch that C runs in one go: half of WORK_BUDGET of training.c, by whose count it goes."""
 _WATCHED = (
@@ -97,7 +98,7 @@ class Increment:
         coefs, intercepts = weights.lists()
         self._state = _watched({**attributes, "coefs_": coefs, "intercepts_": intercepts})
         self._single = any(array.size == 1 for array in coefs + intercepts)
-        self._setting = setting()
+        self._setting, self._threads = setting(), threads(estimator.n_threads)
         self._optimizer, self._batch_size = estimator._optimizer, estimator.batch_size
         self._solver = estimator._optimizer.state
         self._random_state, seed = estimator._random_state, estimator.random_state
@@ -134,6 +135,7 @@ class Increment:
                 and type(attributes["loss_curve_"]) is list
                 and attributes["best_loss_"] is not None
                 and setting() == self._setting
+                and threads(attributes["n_threads"]) == self._threads
             )
         except ODD:  # an attribute is missing, or an odd thing is in the place of an array
             return False
@@ -217,11 +219,14 @@ class Increment:
                 return None
             # Many labels for few rows may be meant for a regression: scikit-learn has a say in it.
             return None if n > 20 and 2 * len(self._table.codes) >= n else self._table.codes_of(y, n)
-        if type(y) is not np.ndarray or y.dtype.kind != "f" or len(y) != n:
+        if type(y) is not np.ndarray or y.dtype.kind != "f":
             return None
-        if y.shape[1:] != (() if self._n_outputs == 1 else (self._n_outputs,)):
+        if y.shape != ((n,) if self._n_outputs == 1 else (n, self._n_outputs)):
             return None
-        return y if y.dtype == self._dtype else y.astype(self._dtype, order="C")
+        if y.dtype == self._dtype:
+            return y
+        with np.errstate(over="ignore"):  # infinities are seen to by whoever takes these
+            return y.astype(self._dtype, order="C")
 
 
 def may_bind(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend, X: Any) -> bool:

@@ -163,7 +163,7 @@ def _from_control_groups(root: Path) -> int:
     ``cpu.cfs_quota_us`` (-1 is no limit) and ``cpu.cfs_period_us``. `root` is the root of the file system.
     """
     try:
-        lines = (root / "proc/self/cgroup").read_text(encoding="ascii").splitlines()
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8", errors="surrogateescape").splitlines()
     except (OSError, ValueError):
         return MOST
     least = float(MOST)

@@ -22,6 +22,7 @@ import pytest
 
 import fastmlp
 from fastmlp import Network
+from fastmlp._functions import over_elements
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS, Plan, get_backend
 from fastmlp.losses import LOSSES
@@ -272,6 +273,58 @@ def test_integers_that_must_stay_integers(compiled_backend, oracle, dtype):
     np.testing.assert_allclose(net.forward(X), reference.forward(X), rtol=tolerance)
     for got, wanted in zip(net.gradients(X, [1, 2])[0], reference.gradients(X, [1, 2])[0], strict=True):
         np.testing.assert_allclose(got, wanted, rtol=10 * tolerance)
+
+
+def test_functions_of_math_that_return_integers(any_backend, dtype):
+    factors = (4.0, 0.5, 3.0)
+
+    def scaled_tanh(z):
+        factor = factors[math.floor(1.5 + 0 * z)] * factors[math.trunc(2.5)]
+        for _ in range(math.ceil(1.5)):
+            factor = factor / 2
+        return factor * math.tanh(z)
+
+    entry = fastmlp.activation(scaled_tanh, derivative=lambda z: 0.375 * (1 - math.tanh(z) ** 2), needs="preactivation")
+    net = Network([2, 3, 1], activation=entry, dtype=dtype, random_state=0, backend=any_backend.name)
+    X = np.array([[1.0, 2.0], [-1.0, 0.5]])
+    expected = (0.375 * np.tanh(net.preactivations(X)[0])) @ net.coefs[1] + net.intercepts[1]
+    np.testing.assert_allclose(net.forward(X), expected, rtol=1e-12 if dtype == np.float64 else 1e-5)
+
+
+def test_arguments_that_a_function_need_not_be_given(any_backend, dtype):
+    def scaled(z, by=math.pi, a=0.25):
+        return by * (z + (z * z + a) ** 0.5)
+
+    def squareplus(z):
+        return scaled(z) / math.pi
+
+    entry = fastmlp.activation(
+        squareplus, derivative=lambda z: 1 + z / math.sqrt(z * z + 0.25), needs="preactivation", range=(0, None)
+    )
+    net = Network([2, 3, 1], activation=entry, dtype=dtype, random_state=0, backend=any_backend.name)
+    X = np.array([[1.0, 2.0], [-1.0, 0.5]])
+    z = net.preactivations(X)[0]
+    expected = (z + np.sqrt(z * z + 0.25)) @ net.coefs[1] + net.intercepts[1]
+    np.testing.assert_allclose(net.forward(X), expected, rtol=1e-12 if dtype == np.float64 else 1e-5)
+
+
+def test_what_replaces_functions_of_math():
+    def helper(x, exp=math.exp, *, also=math.exp):
+        return exp(1000 * x) + 0 / also(0.0) + also(-1000.0)
+
+    x = np.array([3.0, -2.5, 0.0])
+    for function, expected in (
+        (lambda x: math.hypot(x), np.abs(x)),
+        (lambda x: math.hypot(x, 4.0), np.sqrt(x * x + 16)),
+        (lambda x: math.hypot(x, 4.0, 12.0), np.sqrt(x * x + 160)),
+        (lambda x: helper(x), [np.inf, 0.0, 1.0]),
+        (lambda x: math.floor(x), [3, -3, 0]),
+        (lambda x: math.ceil(x), [3, -2, 0]),
+        (lambda x: math.trunc(x), [3, -2, 0]),
+        (lambda x: math.floor(x * math.inf), [np.inf, -np.inf, np.nan]),
+    ):
+        for dtype in ("float32", "float64"):
+            np.testing.assert_allclose(over_elements(function)(x.astype(dtype)), expected, rtol=1e-6)
 
 
 def test_an_infinite_exponential_is_no_error(any_backend):

@@ -52,8 +52,12 @@ DAMAGED = {
     "labels of another type": (LABELS, b"\0\0\x0b\x01\0\0\0\x01\0", f"{LABELS} must be an IDX file"),
     "no shape": (IMAGES, b"\0\0\x08\x03\0\0", "buffer"),
     "a pixel is missing": (IMAGES, idx(np.zeros((2, 2, 3), np.uint8))[:-1], "reshape"),
+    "a label is missing": (LABELS, idx(np.zeros(39, np.uint8)), "got shapes (40, 2, 3) and (39,)"),
     "no houses": (HOUSES, b"", "must have a column 'ocean_proximity'"),
     "no number": (HOUSES, b"ocean_proximity,median_house_value\nINLAND,many\n", "'many'"),
+    "a cell too few": (HOUSES, b"ocean_proximity,median_house_value\nINLAND,1\nINLAND\n", "Row 2 "),
+    "a cell too many": (HOUSES, b"ocean_proximity,median_house_value\nINLAND,1,2\n", "Row 1 "),
+    "a huge cell": (HOUSES, b"ocean_proximity,median_house_value\n" + b"x" * 200_000 + b",1\n", "field"),
 }
 
 

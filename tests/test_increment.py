@@ -9,11 +9,13 @@ import warnings
 import numpy as np
 import pytest
 from conftest import outcome
+from threadpoolctl import threadpool_limits
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, _stochastic
 from fastmlp import _increment as increment
 from fastmlp._base import BaseMLP
+from fastmlp.backends import get_backend
 
 try:
     from fastmlp.backends import c
@@ -179,6 +181,7 @@ INPUT = {
     "fewer labels": lambda X, y: (X, y[:-1]),
     "column": lambda X, y: (X, y[:, None]),
     "scalar": lambda X, y: (X, 3),
+    "array of no dimension": lambda X, y: (X, np.array(3.0)),
     "none": lambda X, y: (X, None),
     "unknown label": lambda X, y: (X, np.where(np.arange(len(y)) == 2, 77, y)),
     "fractions": lambda X, y: (X, y + 0.5),
@@ -216,7 +219,43 @@ def test_other_input(name, spoil, classes):
     assert warned == also_warned
     if isinstance(expected, Exception):
         assert (type(result), str(result)) == (type(expected), str(expected))
+    else:
+        assert result is one
     assert attributes_of(one) == attributes_of(other)
+
+
+def test_targets_beyond_float32_are_an_error_without_a_warning():
+    one = started("regression", "float32")
+    result, warned = outcome(one.partial_fit, ROWS[50:60].astype("float32"), np.full(10, 1e300))
+    assert isinstance(result, ValueError)
+    assert warned == []
+
+
+def threads_of(estimator):
+    return estimator._short.step._stepper._run.n_threads
+
+
+@pytest.mark.skipif(get_backend("c").n_threads < 2, reason="one processor")
+@pytest.mark.parametrize("limited", [lambda: threadpool_limits(1), lambda: fastmlp.config_context(n_threads=1)])
+def test_a_limit_of_threads_holds_for_what_was_bound_before_it(limited, long_calls):
+    X, y = np.random.default_rng(0).normal(size=(400, 64)), np.arange(400) % 10
+    one = MLPClassifier((512,), random_state=0, batch_size=400)
+    for _ in range(2):
+        one.partial_fit(X, y, classes=range(10))
+    several = threads_of(one)
+    assert several > 1
+    other = copy.deepcopy(one)
+    with limited():
+        one.partial_fit(X, y)
+        assert threads_of(one) == 1
+        long_calls.clear()
+        one.partial_fit(X, y)
+        assert not long_calls
+    one.partial_fit(X, y)
+    assert threads_of(one) == several
+    for _ in range(3):
+        other.partial_fit(X, y)
+    np.testing.assert_array_equal(one.coefs_[0], other.coefs_[0])
 
 
 def test_arguments(long_calls):

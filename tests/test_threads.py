@@ -403,7 +403,7 @@ def test_affinity_is_a_limit():
 
 def write(path, text):
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -413,6 +413,7 @@ def write(path, text):
         ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n", "a/cpu.max": "100000 100000\n"}, 1),
         ("0::/a/b\n", {"a/b/cpu.max": "max 100000\n"}, _threads.MOST),
         ("0::/\n", {"cpu.max": "50000 100000\n"}, 1),
+        ("0::/é\n", {"é/cpu.max": "50000 100000\n"}, 1),
         ("0::/of/the/host\n", {"cpu.max": "400000 100000\n"}, 4),
         ("0::/\n", {"cpu.max": "nonsense\n"}, _threads.MOST),
         ("0::/\n", {}, _threads.MOST),
@@ -621,8 +622,8 @@ class Generator(np.random.RandomState):
     noted = ()
 
     def _note(self):
-        me = (id(self._bit_generator.lock), threading.get_ident())
-        self.noted = (*self.noted, me in _held._noted)
+        mine = [lock for (_, thread), lock in _held._noted.items() if thread == threading.get_ident()]
+        self.noted = (*self.noted, any(lock is self._bit_generator.lock for lock in mine))
 
     def uniform(self, *arguments):
         self._note()
@@ -662,16 +663,39 @@ def test_a_note_that_is_left_over_does_no_harm():
     thread = threading.Thread(target=hold)
     thread.start()
     locked.wait()
-    _held.Noted(lock).__enter__()
+    left = _held.Noted(lock)
+    left.__enter__()
     try:
         assert forks(lambda: str(lock.acquire(timeout=1)).encode()) == b"True"
     finally:
-        _held.Noted(lock).__exit__()
+        left.__exit__()
         release.set()
         thread.join()
     # And a lock that this thread does hold stays held.
     with lock:
         assert forks(lambda: str(lock._is_owned()).encode()) == b"True"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_an_inner_note_leaves_the_outer_one():
+    lock, locked, release = threading.RLock(), threading.Event(), threading.Event()
+
+    def hold():
+        with _held.Noted(lock), lock:
+            with _held.Noted(lock), lock:
+                pass
+            locked.set()
+            release.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    locked.wait()
+    try:
+        assert forks(lambda: str(lock.acquire(timeout=1)).encode()) == b"True"
+    finally:
+        release.set()
+        thread.join()
 
 
 @pytest.mark.parametrize("backend", available_backends())

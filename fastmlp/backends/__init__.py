@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextvars
 import importlib
 import os
+import threading
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
+
+from fastmlp._held import Noted
 
 if TYPE_CHECKING:
     from fastmlp.solvers import SolverState
@@ -188,6 +191,7 @@ configured: contextvars.ContextVar[str | None] = contextvars.ContextVar("fastmlp
 """The backend set by `fastmlp.config_context`, None where none is."""
 
 _instances: dict[str, Backend] = {}
+_creating = threading.RLock()
 
 
 def check_backend_name(name: str, origin: str = "backend") -> str:
@@ -246,7 +250,10 @@ def get_backend(name: str = "auto") -> Backend:
     # Under "auto", what was found first is kept like a backend of that name.
     backend = _instances.get(name)
     if backend is None:
-        backend = _instances[name] = _first_importable() if name == "auto" else _instantiate(name)
+        with Noted(_creating), _creating:
+            backend = _instances.get(name)
+            if backend is None:
+                backend = _instances[name] = _first_importable() if name == "auto" else _instantiate(name)
     return backend
 
 

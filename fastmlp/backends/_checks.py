@@ -40,7 +40,7 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     """
     indptr, indices, data = np.array(X.indptr, np.int64), np.array(X.indices, np.int32), np.ascontiguousarray(X.data)
     most = min(len(indices), len(data))
-    if len(indptr) != X.shape[0] + 1 or indptr[0] < 0 or indptr[-1] > most or (indptr[1:] < indptr[:-1]).any():
+    if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > most or (indptr[1:] < indptr[:-1]).any():
         raise ValueError(f"Expected indptr that rises from 0 to at most {most}, got another.")
     if len(indices) and not (indices.min() >= 0 and indices.max() < X.shape[1]):
         raise ValueError(f"Expected indices from 0 to {X.shape[1] - 1}, got {indices.min()} to {indices.max()}.")
