@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._numbers import in_place_of, number, of_numbers
 from fastmlp._parameters import Entry
 
 Replace = Callable[[Any], Any]
@@ -190,16 +191,17 @@ def _counterpart(name: str, value: Any) -> Any:
     return _without_exceptions(value) if found is None else found
 
 
-_MATH = SimpleNamespace(**{name: _counterpart(name, value) for name, value in vars(math).items() if name[0] != "_"})
-_MATH.log, _MATH.hypot = _log, _hypot
-_MATH.floor, _MATH.ceil, _MATH.trunc = map(_to_integer, (math.floor, math.ceil, math.trunc))
+_COUNTERPARTS = {name: _counterpart(name, value) for name, value in vars(math).items() if name[0] != "_"}
+_COUNTERPARTS |= {"log": _log, "hypot": _hypot}
+_COUNTERPARTS |= {name: _to_integer(getattr(math, name)) for name in ("ceil", "floor", "trunc")}
+_MATH = SimpleNamespace(**{name: of_numbers(f) if callable(f) else f for name, f in _COUNTERPARTS.items()})
 
 
-def _numpy_for_math(value: Any) -> Any:
+def _without_math(value: Any) -> Any:
     if value is math:
         return _MATH
     name = getattr(value, "__name__", None)
-    return getattr(_MATH, name) if isinstance(name, str) and getattr(math, name, None) is value else value
+    return getattr(_MATH, name) if isinstance(name, str) and getattr(math, name, None) is value else in_place_of(value)
 
 
 def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
@@ -208,7 +210,8 @@ def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
     Parameters
     ----------
     function : function
-        It gets numbers of the first array's dtype. Where `math` would raise it gives infinity or NaN, as NumPy does.
+        It gets numbers of the first array's dtype. Where `math` would raise it gives infinity or NaN, as NumPy does;
+        comparisons give Python's bools.
 
     Returns
     -------
@@ -224,21 +227,24 @@ def over_elements(function: FunctionType) -> Callable[..., np.ndarray]:
     >>> over_elements(lambda x, scale: scale * math.exp(x))(np.array([0.0, 1000.0]), 2.0)
     array([ 2., inf])
     """
-    scalar = rebuilt(function, _numpy_for_math)
+    scalar = rebuilt(function, _without_math)
+
+    def of_one(*numbers: Any) -> Any:
+        return number(scalar(*map(number, numbers)))
 
     def apply(first: np.ndarray, *others: Any) -> np.ndarray:
         dtype = first.dtype
         given = [np.broadcast_to(np.asarray(other, dtype), first.shape).ravel() for other in others]
         with np.errstate(all="ignore"):
-            results = [scalar(*numbers) for numbers in zip(first.ravel(), *given, strict=True)]
+            results = [of_one(*numbers) for numbers in zip(first.ravel(), *given, strict=True)]
         kinds = set(map(type, results))
-        if not all(issubclass(kind, (Real, np.bool_)) for kind in kinds):
-            i = next(i for i, result in enumerate(results) if not isinstance(result, (Real, np.bool_)))
+        if not all(issubclass(kind, Real) for kind in kinds):
+            i = next(i for i, result in enumerate(results) if not isinstance(result, Real))
             raise TypeError(
                 f"Expected {function.__name__} to return a real number, got {results[i]!r} at "
                 f"{', '.join(f'{numbers[i]:g}' for numbers in (first.ravel(), *given))}."
             )
         return np.array(results, dtype).reshape(first.shape)
 
-    apply.of_numbers = scalar  # type: ignore[attr-defined]
+    apply.of_numbers = of_one  # type: ignore[attr-defined]
     return apply

@@ -53,6 +53,13 @@ class OwnActivation(Activation):
         """Return what the function returns."""
         return self.function(*arguments)
 
+    def oracle(self, which: int) -> tuple[Callable[..., np.ndarray], list[np.ndarray]]:
+        """Return the function (0) or its derivative (1), and arguments at which compiled code has to agree with it."""
+        z, block = np.array(POINTS), [np.full(len(POINTS), value) for value in self.parameters.values()]
+        if which == 0:
+            return self.value, [z, *block]
+        return self.derivative, [z if self.needs == "preactivation" else self.value(z, *block), *block]
+
     def __repr__(self) -> str:
         return f"<activation {self.name!r}>"
 
@@ -78,6 +85,12 @@ class OwnLoss(Loss):
         """Return what the function returns."""
         return self.function(a, y)
 
+    def oracle(self, which: int) -> tuple[Callable[..., np.ndarray], list[np.ndarray]]:
+        """Return the function (0) or its derivative (1), and arguments at which compiled code has to agree with it."""
+        function = self.derivative if which else lambda a, y: self.term(a, y, 0.0)
+        points = itertools.product(_outputs_within(self.domain.low, self.domain.high), _targets_within(self.targets))
+        return function, [np.array(numbers) for numbers in zip(*points, strict=True)]
+
     def __repr__(self) -> str:
         return f"<loss {self.name!r}>"
 
@@ -102,7 +115,8 @@ def activation(
         from outside is taken as it is now; the contents of arrays and the attributes of modules that it uses must not
         change any more, as compiled code would not see that. The compiled backends, "c" and "numba", need Numba and a
         function that Numba compiles: arithmetic, comparisons, ``math`` and ``numpy`` functions of numbers, loops, other
-        such functions. They compute with numbers of the network's dtype. Not given: a decorator is returned.
+        such functions. They compute with numbers of the network's dtype, and with integers of 64 bits; where that makes
+        another function of it, the first use is a ValueError. Not given: a decorator is returned.
     name : str, optional
         None: the name of the function.
     derivative : callable

@@ -7,6 +7,7 @@ import copy
 import gc
 import itertools
 import math
+import operator
 import pickle
 import re
 import subprocess
@@ -23,6 +24,7 @@ import pytest
 import fastmlp
 from fastmlp import Network
 from fastmlp._functions import over_elements
+from fastmlp._numbers import in_place_of, number
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS, Plan, get_backend
 from fastmlp.losses import LOSSES
@@ -306,6 +308,91 @@ def test_arguments_that_a_function_need_not_be_given(any_backend, dtype):
     z = net.preactivations(X)[0]
     expected = (z + np.sqrt(z * z + 0.25)) @ net.coefs[1] + net.intercepts[1]
     np.testing.assert_allclose(net.forward(X), expected, rtol=1e-12 if dtype == np.float64 else 1e-5)
+
+
+def test_comparisons_are_numbers(any_backend, dtype):
+    kinked = fastmlp.activation(
+        lambda z: max(z, 0) + max(z - 1, 0),
+        name="kinked",
+        derivative=lambda z: (z > 0) + (z > 1),
+        needs="preactivation",
+    )
+    absolute = fastmlp.loss(lambda a, y: abs(a - y), name="absolute", derivative=lambda a, y: (a > y) - (a < y))
+    net = Network.from_weights(
+        [[[1.0]]], [[0.0]], output_activation=kinked, loss=absolute, dtype=dtype, backend=any_backend.name
+    )
+    assert net.gradients([[1.5]], [0.0])[1][0] == 2
+    assert net.gradients([[1.5]], [3.0])[1][0] == -2
+    assert net.trace([1.5], [0.0]).db[1] == 2
+
+
+def test_where_may_be_what_is_returned(any_backend, dtype):
+    leaky = fastmlp.activation(
+        lambda z: np.where(z > 0, z, 0.25 * z),
+        name="where",
+        derivative=lambda z: np.where(z > 0, 1.0, 0.25),
+        needs="preactivation",
+    )
+    net = Network.from_weights([[[1.0]]], [[0.0]], output_activation=leaky, dtype=dtype, backend=any_backend.name)
+    np.testing.assert_array_equal(net.forward([[2.0], [-2.0]]), [[2.0], [-0.5]])
+
+
+def test_integers_that_are_too_large_for_compiled_code(compiled_backend, dtype):
+    def product(n):
+        result = 1
+        for i in range(1, n + 1):
+            result *= i
+        return result
+
+    def square(x):
+        return x**2 * product(25) / product(24)
+
+    def series(z):
+        total = 0.0
+        for k in range(25):
+            total += z**k / product(k)
+        return total
+
+    def shorter(z):
+        total = 0.0
+        for k in range(24):
+            total += z**k / product(k)
+        return total
+
+    fastmlp.activation(series, derivative=shorter, needs="preactivation")
+    fastmlp.loss(lambda a, y: square(a - y), name="large", derivative=lambda a, y: 50 * (a - y))
+    for options, where in (({"output_activation": "series"}, "for -20.4547"), ({"loss": "large"}, "for ")):
+        net = Network([1, 1], **options, random_state=0, dtype="float64", backend=compiled_backend.name)
+        with pytest.raises(ValueError, match=f"Compiled, the function of .* {where}.* in Python .*64 bits"):
+            net.loss([[1.0]], [1.0])
+
+
+OPERATORS = ["add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "lt", "le", "gt", "ge", "eq", "ne"]
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+@pytest.mark.parametrize("name", [*OPERATORS, "divmod"])
+def test_numbers_are_those_of_numpy_but_for_bools(name):
+    numbers = [np.float64(2.5), np.float64(-3), np.float64(0), np.float64(np.nan), np.float32(1.1), np.float32(-0.0)]
+    function = divmod if name == "divmod" else getattr(operator, name)
+    others = [*numbers, 2, -3, 0.5, True, 10**30]
+    for a, b in [*itertools.product(numbers, others), *itertools.product(others, numbers)]:
+        expected, result = function(a, b), function(number(a), number(b))
+        assert repr(np.array(result)) == repr(np.array(expected)), (a, b)
+        if name in OPERATORS[-6:]:
+            assert type(result) is bool
+        else:
+            assert number(result) is result or type(result) is tuple
+
+
+def test_numbers_of_functions_of_numpy():
+    z = number(np.float64(-2.0))
+    assert in_place_of(np).sign(z) + (in_place_of(np).isfinite(z) + (z < 0)) == 1
+    assert type(in_place_of(np.where)(z < 0, z, 1.0) < 0) is bool
+    assert type(in_place_of(np.float32(2.0)) > 1) is bool
+    assert in_place_of(np).float32 is np.float32
+    assert hash(z) == hash(-2.0)
+    assert (-z, abs(z), round(z, 1), +z) == (2, 2, -2, -2)
 
 
 def test_what_replaces_functions_of_math():

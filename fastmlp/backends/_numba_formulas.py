@@ -160,7 +160,10 @@ def activation_kernel(entry: Activation, real: type, *, derivative: bool) -> Any
         def make(function: Any) -> Any:
             return kernel(template, title, _block_signature(real), keep=False, formula=function, count=n)
 
-        return _numba_own.compiled(entry, derivative, real, make)
+        def run(made: Any, first: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+            made.ctypes(1, len(out), len(out), *_numba_own.places(first, out, block, out))
+
+        return _numba_own.compiled(entry, derivative, real, make, run)
     if entry.jacobian_product is not None:
         return kernel(_COUPLED[name][derivative], title, _block_signature(real), exp=module_of(real).exp)
     formula = scalar(entry.derivative if derivative else entry.value, real)
@@ -182,7 +185,7 @@ def loss_kernel(entry: Loss, real: type, *, categorical: bool, derivative: bool)
             whole = function if derivative else inlined(lambda a, y, eps: function(a, y))
             return kernel(template, title, signature, keep=False, formula=whole)
 
-        return _numba_own.compiled(entry, derivative, real, make)
+        return _numba_own.compiled(entry, derivative, real, make, _numba_own.run_loss)
     formula = getattr(entry, "categorical_" * categorical + ("derivative" if derivative else "term"))
     variables = {"formula": scalar(formula, real), "eps": np.finfo(real).eps}
     return kernel(template, title, signature, **variables)

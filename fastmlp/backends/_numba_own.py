@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -158,7 +158,7 @@ _FAILURES = (NumbaError, TypeError, ValueError, NotImplementedError, LookupError
 """What Numba raises of functions that it cannot compile. Not all exceptions: a signal's handler may have raised."""
 
 
-def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any]) -> Any:
+def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any], run: Callable[..., None]) -> Any:
     """Return what `make` compiles around a function of the user's.
 
     Parameters
@@ -169,11 +169,14 @@ def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any]) -> 
     real : type
     make : callable
         Takes that function, of numbers of type `real`.
+    run : callable
+        ``run(made, first, others, out)`` calls what was made for the first arguments, the parameters or the targets,
+        and a place for the results, which is 1.
 
     Raises
     ------
     ValueError
-        When Numba cannot compile it; with what it says.
+        When Numba cannot compile it, with what it says; when it computes something else than the function in Python.
     """
     n_parameters = len(entry.parameters) if entry.kind == "activation" else 1
     # Where an integer of float32 does not do, as for an index, integers stay what they are.
@@ -181,15 +184,51 @@ def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any]) -> 
     failures = []
     for compiler in compilers:
         try:
-            return make(_rounded(entry.formulas[which], real, n_parameters, compiler))
+            made = make(_rounded(entry.formulas[which], real, n_parameters, compiler))
         except _FAILURES as error:
             failures.append(error)
+            continue
+        if real is np.float64:  # in float32 a formula may be as inaccurate as it likes
+            _compare(entry, which, partial(run, made))
+        return made
     what = ("function", "derivative")[which]
     raise ValueError(
         f"Numba cannot compile the {what} of the {entry.kind} {entry.name!r}, {entry.formulas[which].__name__}. Write "
         "it with arithmetic, comparisons and functions of math, or choose backend='numpy', which runs any Python. "
         f"Numba says: {failures[-1]}"
     ) from failures[-1]
+
+
+def _compare(entry: Any, which: int, run: Callable[..., None]) -> None:
+    oracle, columns = entry.oracle(which)
+    got = np.ones(len(columns[0]))
+    if entry.kind == "activation":
+        run(columns[0], np.array([column[0] for column in columns[1:]] or [0.0]), got)
+    else:
+        run(*columns, got)
+    with np.errstate(all="ignore"):
+        expected = oracle(*columns)
+        # What rounding of an argument changes, compiled code may change, too.
+        nearby = oracle(columns[0] * (1 + 4 * np.finfo(float).eps), *columns[1:])
+        allowed = 1e-6 * (1 + np.abs(expected)) + 10 * np.nan_to_num(np.abs(nearby - expected), nan=np.inf)
+        wrong = np.isfinite(expected) & ~(np.abs(got - expected) <= allowed)
+    if wrong.any():
+        i = int(wrong.argmax())
+        raise ValueError(
+            f"Compiled, the {('function', 'derivative')[which]} of the {entry.kind} {entry.name!r} returns {got[i]:g} "
+            f"for {', '.join(f'{column[i]:g}' for column in columns)}, but in Python {expected[i]:g}. Integers of "
+            "compiled code have 64 bits: write it with floats, or choose backend='numpy', which runs any Python."
+        )
+
+
+def places(*arrays: np.ndarray) -> list[Any]:
+    """Return the addresses of arrays as a compiled kernel takes them that is called from Python."""
+    return [np.ctypeslib.as_ctypes(array) for array in arrays]
+
+
+def run_loss(made: Any, a: np.ndarray, y: np.ndarray, out: np.ndarray) -> None:
+    """Call a compiled kernel of a loss."""
+    made.ctypes(len(out), *places(a, y, out))
 
 
 # The kernels for C. Their global variables are replaced in each compilation, as in `_numba_formulas`.
@@ -237,7 +276,10 @@ def activation_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     def make(template: FunctionType) -> Callable[[Any], Any]:
         return lambda function: _kernel(template, signature, formula=function, count=n)
 
-    return compiled(entry, 0, real, make(_value)), compiled(entry, 1, real, make(_derivative))
+    def run(made: Any, first: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
+        made.ctypes(len(out), *places(first, out, block), None)
+
+    return compiled(entry, 0, real, make(_value), run), compiled(entry, 1, real, make(_derivative), run)
 
 
 @lru_cache(maxsize=256)
@@ -249,4 +291,4 @@ def loss_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     def make(function: Any) -> Any:
         return _kernel(_of_pairs, signature, formula=function)
 
-    return compiled(entry, 0, real, make), compiled(entry, 1, real, make)
+    return compiled(entry, 0, real, make, run_loss), compiled(entry, 1, real, make, run_loss)
