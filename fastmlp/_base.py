@@ -472,11 +472,18 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
             check_pair(loss, self.out_activation_)
             self._check_targets(LOSSES[loss], targets)
         weights = self._present_weights()
+        if weights.layout.units[-1] != n_outputs:
+            raise ValueError(
+                f"y must be for as many outputs as the network has that warm_start and partial_fit go on with, "
+                f"{weights.layout.units[-1]}, got a y for {n_outputs}."
+            )
         callbacks = _Callbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
         if self.solver in STOCHASTIC_SOLVERS:
             trained = self._run_stochastic(X, targets, sample_weight, incremental, weights, loss, callbacks)
-        else:
+        elif self.solver == "lbfgs":
             trained = self._run_lbfgs(X, targets, sample_weight, weights, loss, callbacks)
+        else:  # scikit-learn may be told not to look at parameters
+            raise ValueError(f"solver must be 'lbfgs', 'sgd' or 'adam', got {self.solver!r}.")
         if callbacks is not None:
             callbacks.fit_ends()
         return trained

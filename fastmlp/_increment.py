@@ -104,7 +104,7 @@ class Increment:
         self._random_state, seed = estimator._random_state, estimator.random_state
         self._bit_generator = self._random_state._bit_generator
         self._seed = None if seed is None or seed is self._random_state else seed
-        self._binarizer = attributes.get("_label_binarizer")
+        self._binarizer, self._classes = attributes.get("_label_binarizer"), attributes.get("classes_")
         self._table = None if self._binarizer is None else _labels.CodeTable(self._binarizer.classes_)
         capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
         largest = min(200 if self._batch_size == "auto" else int(self._batch_size), capacity)
@@ -128,6 +128,7 @@ class Increment:
                 and attributes.get("loss") == self._loss
                 and all(entry.is_current for entry in self._own)
                 and attributes.get("_label_binarizer") is self._binarizer
+                and attributes.get("classes_") is self._classes
                 and self._optimizer.state is self._solver
                 and self._random_state._bit_generator is self._bit_generator
                 and "feature_names_in_" not in attributes

@@ -235,6 +235,11 @@ def fit_stochastic(
         estimator._optimizer.adopt(spec.dtype)
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
+    if estimator.early_stopping and vars(estimator).get("validation_scores_") is None:
+        raise AttributeError(
+            "early_stopping must not be switched on for a network that warm_start goes on with: it has no "
+            "validation_scores_."
+        )
     key = draw_key(spec, estimator._random_state)
     rows = validation = None
     if estimator.early_stopping:
@@ -289,7 +294,7 @@ def fit_stochastic(
             if estimator.n_iter_ == estimator.max_iter and not incremental:
                 warn_of_end = partial(
                     warn,
-                    f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter}) reached and the optimization "
+                    f"Stochastic Optimizer: Maximum iterations ({estimator.max_iter:d}) reached and the optimization "
                     "hasn't converged yet.",
                     ConvergenceWarning,
                 )

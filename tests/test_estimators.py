@@ -259,6 +259,49 @@ def test_a_warm_start_does_not_ignore_other_layers(sizes, solver, iris):
             model.fit(*iris)
 
 
+def _of_another_number_of_outputs():
+    X = np.random.default_rng(0).normal(size=(40, 3))
+    several, one = (X[:, :2] > 0).astype(int), (X[:, 0] > 0).astype(int)
+    yield MLPClassifier, X, several, one, {}
+    yield MLPRegressor, X, X[:, :2], X[:, 0], {}
+    yield MLPRegressor, X, X[:, 0], X[:, :2], {}
+    yield MLPClassifier, X, one, np.arange(40) % 5, {"classes": range(5)}
+
+
+@pytest.mark.parametrize("case", range(4))
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_training_goes_on_with_the_same_number_of_outputs_only(case, solver):
+    cls, X, before, after, more = list(_of_another_number_of_outputs())[case]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = cls(hidden_layer_sizes=(4,), solver=solver, max_iter=2, random_state=0).fit(X, before)
+    if more:
+        del model.classes_
+    weights = [array.copy() for array in model.coefs_]
+    if solver != "lbfgs" or cls is MLPRegressor:
+        with pytest.raises(ValueError, match="y must be for as many outputs"):
+            model.partial_fit(X, after, **more)
+    if not more:
+        with pytest.raises(ValueError, match="y must be for as many outputs"):
+            model.set_params(warm_start=True).fit(X, after)
+    for array, kept in zip(model.coefs_, weights, strict=True):
+        np.testing.assert_array_equal(array, kept)
+
+
+def test_early_stopping_needs_scores_from_before(iris):
+    model = MLPClassifier((4,), max_iter=2, warm_start=True, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(*iris)
+    with pytest.raises(AttributeError, match="early_stopping must not be switched on"):
+        model.set_params(early_stopping=True).fit(*iris)
+
+
+def test_a_solver_that_nobody_knows_trains_nothing(iris):
+    with sklearn.config_context(skip_parameter_validation=True), pytest.raises(ValueError, match="solver must be"):
+        MLPClassifier((4,), solver="newton").fit(*iris)
+
+
 @pytest.mark.parametrize("model", [MLPClassifier, MLPRegressor])
 def test_early_stopping_needs_a_weight_to_score_with(model, iris):
     X, y = iris

@@ -340,6 +340,19 @@ def test_parameters_take_effect(name, capsys):
     assert printed[0] == printed[1]
 
 
+def test_classes_can_be_edited():
+    X, y = ROWS[50:60], TARGETS["multiclass"][50:60]
+    known = np.unique(TARGETS["multiclass"])
+    estimator = started()
+    estimator.classes_ = known + 1
+    with pytest.raises(ValueError, match="is not the same as on last call"):
+        estimator.partial_fit(X, y, classes=known)
+    estimator = started()
+    del estimator.classes_
+    estimator.partial_fit(X, y, classes=known)
+    np.testing.assert_array_equal(estimator.classes_, known)
+
+
 def test_the_solver_can_be_edited(long_calls):
     one, other = started("regression", solver="sgd"), started("regression", solver="sgd")
     long_calls.clear()
