@@ -80,16 +80,29 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
     TypeError
         When it holds something else (complex numbers, strings, objects), or is sparse.
     ValueError
-        When its rows have different lengths.
+        When its rows have different lengths, or an entry is masked.
     """
     if hasattr(array, "tocsr"):
         raise TypeError(f"{name} must be a dense array, got a sparse one of type {type(array).__name__}.")
+    if np.ma.is_masked(array):
+        raise ValueError(f"{name} must not have masked entries, got {np.ma.count_masked(array)}.")
     try:
-        array = np.asarray(array)
+        numbers = _without_missing(array) if hasattr(array, "to_numpy") else np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length, got: {error}") from error
-    _check_kind(name, array.dtype)
-    return array
+    _check_kind(name, numbers.dtype)
+    return numbers
+
+
+def _without_missing(frame: Any) -> np.ndarray:
+    """Return a frame or series of pandas as an array; NumPy makes objects of its numbers that may be missing."""
+    array = np.asarray(frame)
+    if array.dtype != object or not hasattr(frame, "dtypes"):
+        return array
+    dtypes = frame.dtypes if frame.ndim > 1 else [frame.dtypes]
+    if not all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes):
+        return array
+    return frame.to_numpy(dtype=np.float64, na_value=np.nan)
 
 
 def _check_kind(name: str, dtype: np.dtype) -> None:

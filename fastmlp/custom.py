@@ -20,6 +20,7 @@ import numpy as np
 from fastmlp._differences import MAGNITUDES, POINTS, compare
 from fastmlp._functions import may_raise, over_elements, plain, rebuilt
 from fastmlp._parameters import Interval, check_parameters
+from fastmlp._validation import check_bool
 from fastmlp.activations import _ENTRIES as _ACTIVATIONS_OF_THE_LIBRARY
 from fastmlp.activations import ACTIVATIONS, Activation
 from fastmlp.losses import _ENTRIES as _LOSSES_OF_THE_LIBRARY
@@ -52,6 +53,16 @@ class OwnActivation(Activation):
     def __call__(self, *arguments: float) -> float:
         """Return what the function returns."""
         return self.function(*arguments)
+
+    def resolve(self, given: Mapping[str, float] | None = None) -> tuple[float, ...]:
+        """Return the parameter block; ValueError where outputs leave the range with it, too."""
+        block = super().resolve(given)
+        if block != tuple(self.parameters.values()):
+            form = ", ".join(f"{name} = {value:g}" for name, value in zip(self.parameters, block, strict=True))
+            _check_range(
+                f"the activation {self.name!r} with {form}", self.value, (self.range.low, self.range.high), block
+            )
+        return block
 
     def oracle(self, which: int) -> tuple[Callable[..., np.ndarray], list[np.ndarray]]:
         """Return the function (0) or its derivative (1), and arguments at which compiled code has to agree with it."""
@@ -129,6 +140,7 @@ def activation(
     range : (float, float), optional
         The ends of an interval that contains every output; None (and None for one end): all numbers. It says with which
         losses the activation may be that of the outputs. An end belongs to the interval where the function reaches it.
+        It has to hold with all parameters that a network gets.
     replace : bool, default=False
         Whether the name may be one of another activation of your own, which is then no longer registered.
 
@@ -309,6 +321,7 @@ def _register(registry: dict[str, Any], entry: Any) -> Any:
 
 
 def _check_name(kind: type, of_the_library: tuple[Any, ...], name: Any, function: Any, replace: bool) -> str:
+    check_bool("replace", replace)
     if name is None:
         name = getattr(function, "__name__", None)
         if name == "<lambda>":

@@ -21,7 +21,7 @@ from fastmlp._validation import (
     check_sample_weight,
     check_targets,
 )
-from fastmlp.activations import ACTIVATIONS, get_activation
+from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backend
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.solvers import SolverState
@@ -731,8 +731,10 @@ class Network:
         rows = [head]
         layers = zip(self._spec.activations, self.coefs, self.intercepts, strict=True)
         for i, ((name, block), W, b) in enumerate(layers, start=1):
-            pairs = zip(get_activation(name).parameters, block, strict=True)
-            shown = name + ("(" + ", ".join(f"{key}={value:g}" for key, value in pairs) + ")" if block else "")
+            entry = ACTIVATIONS.get(name)  # one's own may have been taken out
+            keys = [f"{key}=" for key in entry.parameters] if entry is not None else [""] * len(block)
+            pairs = zip(keys, block, strict=False)
+            shown = name + ("(" + ", ".join(f"{key}{value:g}" for key, value in pairs) + ")" if block else "")
             rows.append((str(i), str(W.shape), str(b.shape), shown, str(W.size + b.size)))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [

@@ -85,6 +85,7 @@ class NetworkSpec:
                     f"The activation {entry.name!r} has been registered with other parameters since this network was "
                     "made."
                 )
+        check_pair(self.loss, self.activations[-1][0])
         return tuple(entries)
 
     @property

@@ -262,7 +262,7 @@ def trace(net: Network, x: Any, y: Any) -> Trace:
     delta, dL_da = dict(sorted(delta.items())), dict(sorted(dL_da.items()))
     dW = {n: delta[n] @ a[n - 1].T + net.alpha * W[n] for n in layers}
     db = {n: delta[n].copy() for n in layers}
-    return Trace(spec, y.T, net.loss(x, y), net.alpha, W, b, z, a, slope, dL_da, delta, dW, db)
+    return Trace(spec, y.T.copy(), net.loss(x, y), net.alpha, W, b, z, a, slope, dL_da, delta, dW, db)
 
 
 def _at_the_outputs(
@@ -328,7 +328,8 @@ def explain(net: Network, x: Any, y: Any, layer: int, i: int, j: int | None) -> 
     if traced.spec.n_layers in traced.dL_da:
         n_paths *= traced.slope[traced.spec.n_layers].shape[1]
     if n_paths > _MAX_PATHS:
-        raise ValueError(f"Expected at most {_MAX_PATHS} paths from the loss to the parameter, got {n_paths}.")
+        got = n_paths if n_paths < 10**15 else "more than 10**15"  # which may have thousands of digits
+        raise ValueError(f"Expected at most {_MAX_PATHS} paths from the loss to the parameter, got {got}.")
     value, penalty = 1.0, 0.0
     if j is not None:
         value, penalty = traced.a[layer - 1].item(j - 1), traced.alpha * traced.W[layer].item(i - 1, j - 1)

@@ -608,6 +608,7 @@ def test_what_cannot_be_checked_is_refused(function):
         ({"name": ""}, ValueError, "must not be empty"),
         ({"name": None}, ValueError, "A lambda has no name"),
         ({"name": "tanh"}, ValueError, "'tanh' is one of the library's"),
+        ({"replace": "no"}, TypeError, "replace must be True or False, got 'no'"),
         ({"name": "tanh", "replace": True}, ValueError, "'tanh' is one of the library's"),
         ({"name": "swish"}, ValueError, "'swish' is one of your own already; replace=True"),
         ({"needs": "input"}, ValueError, "needs must be 'output' or 'preactivation', got 'input'"),
@@ -993,6 +994,43 @@ def test_partial_fit_and_short_predictions(any_backend, estimators, blobs, dtype
         np.testing.assert_array_equal(first.predict(X), expected.argmax(axis=1))
         np.testing.assert_array_equal(first.predictor("predict")(X), expected.argmax(axis=1))
     np.testing.assert_array_equal(first.predictor()(X[:1], out=np.empty((1, 3), dtype_name)), expected[:1])
+
+
+def test_a_network_whose_function_is_replaced_by_one_that_does_not_fit(any_backend):
+    def own(factor, **options):
+        return fastmlp.activation(
+            lambda z, s: factor / (1 + s * math.exp(-z)),
+            name="scaled",
+            derivative=lambda a, s: a * (1 - a / factor),
+            parameters={"s": 1.0},
+            **options,
+        )
+
+    own(1, range=(0, 1))
+    net = Network([2, 1], output_activation="scaled", loss="log_loss", random_state=0, backend=any_backend.name)
+    own(2, replace=True)
+    for call in (net.forward, lambda X: net.loss(X, [1]), lambda X: net.gradients(X, [1]), lambda X: net.fit(X, [1])):
+        with pytest.raises(ValueError, match="The loss 'log_loss' expects outputs in"):
+            call([[1.0, 2.0]])
+    line("scaled", 1.0, replace=True)
+    for call in (net.forward, lambda X: net.loss(X, [1]), lambda X: net.gradients(X, [1]), lambda X: net.fit(X, [1])):
+        with pytest.raises(ValueError, match="registered with other parameters"):
+            call([[1.0, 2.0]])
+    del ACTIVATIONS["scaled"]
+    assert "scaled(1)" in repr(net)
+
+
+def test_a_range_holds_with_the_parameters_of_a_network():
+    fastmlp.activation(
+        lambda z, s: s / (1 + math.exp(-z)),
+        name="scaled",
+        derivative=lambda a, s: a * (1 - a / s),
+        range=(0, 1),
+        parameters={"s": 0.5},
+    )
+    Network([2, 1], output_activation=("scaled", {"s": 0.75}), loss="log_loss")
+    with pytest.raises(ValueError, match=r"'scaled' with s = 5 are not in the range \(0, 1\)"):
+        Network([2, 1], output_activation=("scaled", {"s": 5.0}), loss="log_loss")
 
 
 def test_an_estimator_does_not_go_on_with_a_replaced_function(any_backend, estimators):

@@ -50,6 +50,35 @@ def test_the_convention(draw):
     display.figure_.canvas.draw()
 
 
+@pytest.mark.parametrize(
+    ("draw", "error", "message"),
+    [
+        (lambda: NetworkDisplay.from_network(EXCLUSIVE_OR, max_units=3.5), TypeError, "max_units must be an integer"),
+        (lambda: NetworkDisplay.from_network(EXCLUSIVE_OR, precision=0), ValueError, "precision must be at least 1"),
+        (lambda: NetworkDisplay.from_network(EXCLUSIVE_OR, numbers="no"), TypeError, "numbers must be True or False"),
+        (lambda: LossCurveDisplay.from_losses([[1, 2], [3, 4]]), ValueError, "losses must be a sequence of numbers"),
+        (lambda: boundary(threshold="a"), TypeError, "threshold must be a number or None"),
+        (lambda: boundary(X=np.empty((0, 2))), ValueError, "n at least 1"),
+        (lambda: boundary(X=[[np.nan, 1]]), ValueError, "X must be finite"),
+        (lambda: boundary(response_method="predict"), TypeError, "response_method is no option"),
+        (lambda: boundary(class_of_interest=1), TypeError, "class_of_interest is no option"),
+    ],
+)
+def test_bad_options_are_told_before_anything_is_drawn(draw, error, message):
+    with pytest.raises(error, match=message):
+        draw()
+    assert pyplot.get_fignums() == []
+
+
+def boundary(X=None, **options):
+    return DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X if X is None else X, **options)
+
+
+def test_short_names_of_line_options():
+    display = ActivationDisplay.from_activation("tanh", c="r", lw=3)
+    assert {(line.get_color(), line.get_linewidth()) for line in display.lines_} == {("r", 3)}
+
+
 class TestNetworkDisplay:
     def test_units_and_lines(self):
         net = Network([3, 4, 2], random_state=0)

@@ -149,13 +149,15 @@ def test_vectors_and_targets_in_any_form(worked):
 
 
 def test_a_trace_keeps_its_numbers(worked):
-    x = np.array(X)
-    trace = worked.trace(x, Y)
+    x, y = np.array(X), np.array(Y)
+    trace = worked.trace(x, y)
     before = str(trace)
     worked.W(1)[:] = 7
     worked.b(2)[:] = 7
     x[:] = 7
+    y[:] = 7
     assert str(trace) == before
+    assert trace.y.ravel().tolist() == list(Y)
 
 
 @pytest.mark.parametrize(
@@ -200,6 +202,8 @@ def test_too_many_paths():
     wide = Network([1, 2, 400, 400, 1], random_state=0)
     with pytest.raises(ValueError, match="at most 100000 paths from the loss to the parameter, got 160000"):
         wide.explain([1], 0, 1, 1, 1)
+    with pytest.raises(ValueError, match="got more than"):
+        Network([10] * 4500, random_state=0).explain(np.ones(10), np.ones(10), 1, 1, 1)
     explanation = wide.explain([1], 0, 2, 1, 1)
     lines = str(explanation).splitlines()
     assert len(explanation.paths) == 400

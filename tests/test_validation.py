@@ -35,6 +35,31 @@ def test_an_interval_includes_another_when_it_includes_every_point():
         assert not outer.includes(Interval())
 
 
+def test_masked_entries_are_refused():
+    X = np.ma.masked_array(np.ones((5, 4)), mask=np.zeros((5, 4), bool))
+    np.testing.assert_array_equal(check_inputs(X, spec()), np.ones((5, 4)))
+    X.mask[1, 2] = True
+    with pytest.raises(ValueError, match="X must not have masked entries, got 1"):
+        check_inputs(X, spec())
+
+
+def test_frames_whose_numbers_may_be_missing():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(np.arange(20.0).reshape(5, 4)).astype({0: "Int64", 1: "Float64"})
+    frame[3] = pandas.array([True] * 5, dtype="boolean")
+    expected = np.arange(20.0).reshape(5, 4)
+    expected[:, 3] = 1
+    np.testing.assert_array_equal(check_inputs(frame, spec()), expected)
+    series = pandas.Series([1, 2, 3], dtype="Int64")
+    np.testing.assert_array_equal(check_targets(series, spec(units=(4, 1)), 3)[0], [[1], [2], [3]])
+    frame.iloc[0, 0] = pandas.NA
+    with pytest.raises(ValueError, match="X must be finite, got NaN"):
+        check_inputs(frame, spec())
+    for other in (frame.astype(object), frame.astype("string")):
+        with pytest.raises(TypeError, match="X must hold real numbers"):
+            check_inputs(other, spec())
+
+
 def test_inputs_that_are_right_are_not_copied(dtype):
     X = np.ones((5, 4), dtype)
     assert check_inputs(X, spec(dtype=dtype)) is X

@@ -99,8 +99,13 @@ class ActivationDisplay:
         ActivationDisplay
             Itself.
         """
+        pyplot = import_pyplot()
+        from matplotlib.cbook import normalize_kwargs
+        from matplotlib.lines import Line2D
+
+        line_options = normalize_kwargs(line_options, Line2D)  # c, ls, lw, ...
         if ax is None:
-            _, ax = import_pyplot().subplots()
+            _, ax = pyplot.subplots()
         ax.axhline(0, color=INK, linewidth=0.5)
         ax.axvline(0, color=INK, linewidth=0.5)
         self.lines_ = ax.plot(self.z, self.value, **{"color": POSITIVE, "label": "g(z)", **line_options})

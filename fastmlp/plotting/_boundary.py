@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.inspection import DecisionBoundaryDisplay
 
+from fastmlp._validation import as_numbers, check_finite
 from fastmlp.plotting._matplotlib import INK, import_pyplot
 
 if TYPE_CHECKING:
@@ -71,8 +73,8 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         ax : matplotlib Axes, optional
             None: axes of a new figure.
         **options
-            Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``. A single output is drawn with
-            ``cmap="coolwarm"`` unless they say otherwise.
+            Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``, but for ``response_method`` and
+            ``class_of_interest``. A single output is drawn with ``cmap="coolwarm"`` unless they say otherwise.
 
         Returns
         -------
@@ -80,15 +82,28 @@ class DecisionBoundary(DecisionBoundaryDisplay):
 
         Raises
         ------
+        TypeError
+            When X does not hold numbers, `threshold` is none, or an option is one of the two.
         ValueError
-            When the network or X does not have two inputs.
+            When the network or X does not have two inputs, X has no rows or is not finite, or scikit-learn refuses an
+            option.
         ImportError
             When matplotlib is not installed.
         """
         import_pyplot()
-        X = np.asarray(X, dtype=np.float64)
-        if net.units[0] != 2 or X.ndim != 2 or X.shape[1] != 2:
-            raise ValueError(f"Expected a network with 2 inputs and X of shape (n, 2), got {net.units[0]}, {X.shape}.")
+        for name in ("response_method", "class_of_interest"):
+            if name in options:
+                raise TypeError(f"{name} is no option here: the outputs, or the largest of them, are drawn.")
+        if threshold is not None and not isinstance(threshold, Real):
+            raise TypeError(
+                f"threshold must be a number or None, got {threshold!r} of type {type(threshold).__name__}."
+            )
+        shape = np.shape(X)
+        if net.units[0] != 2 or len(shape) != 2 or shape[0] == 0 or shape[1] != 2:
+            raise ValueError(
+                f"Expected a network with 2 inputs and X of shape (n, 2), n at least 1, got {net.units[0]}, {shape}."
+            )
+        check_finite("X", as_numbers("X", X))
         options |= {"response_method": "predict", "grid_resolution": grid_resolution, "eps": eps, "ax": ax}
         if net.units[-1] > 1:
             return cls.from_estimator(_Classes(net), X, **options)

@@ -125,7 +125,14 @@ class LossCurveDisplay:
         -------
         LossCurveDisplay
             Itself.
+
+        Raises
+        ------
+        ValueError
+            When the losses are no sequence of numbers.
         """
+        if np.ndim(self.losses) != 1:
+            raise ValueError(f"losses must be a sequence of numbers, got shape {np.shape(self.losses)}.")
         if ax is None:
             _, ax = import_pyplot().subplots()
         epochs = np.arange(1, len(self.losses) + 1)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._validation import check_bool, check_count
 from fastmlp.plotting._matplotlib import GRADIENT, INK, NEGATIVE, POSITIVE, import_pyplot
 
 if TYPE_CHECKING:
@@ -168,11 +169,16 @@ class NetworkDisplay:
 
         Raises
         ------
+        TypeError
+            When `max_units` or `precision` is no integer, or `numbers` neither a bool nor None.
         ValueError
-            When `max_units` is below 3.
+            When `max_units` is below 3 or `precision` below 1.
         """
-        if max_units < 3:
+        if check_count("max_units", max_units) < 3:
             raise ValueError(f"max_units must be at least 3, got {max_units}.")
+        check_count("precision", precision)
+        if numbers is not None:
+            check_bool("numbers", numbers)
         widths = [self.coefs[0].shape[0], *(W.shape[1] for W in self.coefs)]
         numbers = max(widths) <= _NUMBERED if numbers is None else numbers
         written = "all" if numbers else "bare" if self.trace is None else "units"
