@@ -29,10 +29,10 @@ def switched_on(name):
 SANITIZE = switched_on("FASTMLP_SANITIZE")
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
-# No flag here or below may change a result: no -ffast-math, and no contraction of a * b + c into one FMA.
-GNU_FLAGS = ["-std=c11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fvisibility=hidden", "-pthread", "-g0"]
-GNU_WARNINGS = ["-Wall", "-Wextra"]
-MSVC_FLAGS = ["/std:c11", "/O2", "/fp:precise"]
+# No flag may change a result: no contraction of a * b + c into one FMA, and no -ffast-math, which may come from CFLAGS
+# (and, linked with, switches denormal numbers off in the whole process).
+EXACT = ["-fno-fast-math", "-ffp-contract=off"]
+FLAGS = ["-std=c11", "-O3", *EXACT, "-fno-math-errno", "-fvisibility=hidden", "-pthread", "-g0", "-Wall", "-Wextra"]
 
 # Instruction set -> the file built for it, its flags, and what a compiler that has it then defines. Another compiler
 # builds the file without the flags, and the guard in the file leaves its kernel table empty.
@@ -55,16 +55,15 @@ class BuildExtension(build_ext):
 
     def build_extension(self, ext):
         ext.optional = not switched_on("FASTMLP_REQUIRE_EXTENSION")
-        msvc = self.compiler.compiler_type == "msvc"
-        ext.extra_compile_args = list(MSVC_FLAGS) if msvc else GNU_FLAGS + GNU_WARNINGS
-        ext.extra_link_args = [] if msvc else ["-pthread"]
+        ext.extra_compile_args = list(FLAGS)
+        ext.extra_link_args = ["-pthread", *EXACT]
         if SANITIZE:
             ext.extra_compile_args += [*SANITIZERS, "-O1", "-g1", "-fno-omit-frame-pointer", "-UNDEBUG"]
             ext.extra_link_args += SANITIZERS
         compile_together = self.compiler.compile
 
         def compile_each(sources, extra_postargs=(), **options):
-            flags = {} if msvc else self.flags_by_file(compile_together)
+            flags = self.flags_by_file(compile_together)
 
             def compile_one(source):
                 own = flags.get(Path(source).name, [])
@@ -80,6 +79,8 @@ class BuildExtension(build_ext):
         except (CCompilerError, BaseError) as error:
             if not ext.optional:
                 raise
+            # What an earlier build has left would be installed in its place.
+            Path(self.get_ext_fullpath(ext.name)).unlink(missing_ok=True)
             print(
                 f"{error}\n"
                 "WARNING: fastmlp is being installed WITHOUT its C kernels, which could not be built. It will run on "
@@ -118,5 +119,7 @@ if SANITIZE:
 if not sysconfig.get_config_var("Py_GIL_DISABLED"):
     options["bdist_wheel"] = {"py_limited_api": "cp311"}
 
+if switched_on("FASTMLP_NO_EXTENSION") and switched_on("FASTMLP_REQUIRE_EXTENSION"):
+    sys.exit("FASTMLP_NO_EXTENSION and FASTMLP_REQUIRE_EXTENSION exclude each other.")
 extension = {} if switched_on("FASTMLP_NO_EXTENSION") else {"cffi_modules": ["fastmlp/_build_c.py:ffibuilder"]}
 setup(cmdclass={"build_ext": BuildExtension, "bdist_wheel": Wheel}, options=options, **extension)

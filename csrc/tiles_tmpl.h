@@ -63,14 +63,9 @@ FM_INLINE K(tile) K(make_tile)(const REAL *a, int64_t lda, const REAL *b, int64_
 #define FM_LINE 64
 #define FM_LARGE 65536
 /* Keeps the compiler from seeing where a pointer comes from. */
-#if defined(__GNUC__)
 #define FM_FORGET(p) __asm__("" : "+r"(p))
 /* Towards the second nearest cache; nothing may be there. */
 #define FM_FETCH(p) __builtin_prefetch(p, 0, 2)
-#else
-#define FM_FORGET(p) ((void)(p))
-#define FM_FETCH(p) ((void)(p))
-#endif
 
 /* Add n steps of k to acc. a: four rows apart; b: the row of B at the first step; all move on. sums: acc has one row
  * more, which adds up the rows of B. far: at each step fetch, of the tile's far_b, a line and, of its far_a, as much as a

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import math
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from peers import tables
+from peers.chart import draw
 from peers.measure import Peer, Process, measure, peer_names, per_unit, slopes
 from peers.peak import vector_bytes
 from peers.rows import ROWS, Training, forward_flops, training_flops
@@ -52,6 +54,45 @@ def test_the_widest_vectors_are_those_of_the_instruction_set():
     assert vector_bytes("avx2", {"fma", "avx512f"}) == 32
     assert vector_bytes("scalar", {"fma", "avx512f"}) == 16
     assert vector_bytes(None, set()) == 16
+
+
+def test_a_library_that_diverged_does_other_work():
+    for losses in ((0.5, math.nan, 0.5), (0.5, 0.5, math.nan)):
+        records = [record(*pair, loss=loss) for pair, loss in zip(ALL, losses, strict=True)]
+        assert not tables.agreement(records)[2]
+        assert "DIFFERENT WORK" in tables.table(records)
+    assert tables.agreement([record(*pair, loss=0.0) for pair in ALL])[1:] == (0.0, True)
+
+
+ALL = (("fastmlp", 0.002), ("sklearn", 0.05), ("jax", 0.01))
+
+
+def test_times_that_are_none_are_said_to_be(tmp_path):
+    records = [record("fastmlp", 0.002, flops=4e6), record("sklearn", 0.05, least=-0.1)]
+    _, _, least, median = tables.table(records).splitlines()
+    assert "too noisy" in least
+    assert "2 ms" in least
+    assert "(25x)" in median
+    records = [record("fastmlp", 0.002, least=0.0, flops=4e6), record("sklearn", 0.05)]
+    assert "x)" not in tables.table(records).splitlines()[2]
+    assert not draw({"machine": "this", "records": records}, tmp_path / "chart.svg")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--threads", "a"], "invalid numbers value: 'a'"),
+        (["--json", "no/such/folder/file.json"], "there is no folder"),
+        (["--from", "no-such-file.json"], "there is no file no-such-file.json"),
+        (["--peers", "jax", "--isa", "avx2"], "jax is left out: it cannot be limited to avx2"),
+    ],
+)
+def test_bad_options_are_told_at_once(arguments, message):
+    command = [sys.executable, "-m", "benchmarks.peers", "--rows", "xor", *arguments]
+    done = subprocess.run(command, cwd=Path(__file__).resolve().parent.parent, capture_output=True, text=True)
+    assert done.returncode
+    assert message in done.stderr
 
 
 def test_a_table_shows_times_ratios_and_the_share_of_the_peak():

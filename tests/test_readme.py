@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -48,7 +49,7 @@ class Installation:
             command, shell=True, cwd=cwd or self.clone, env=self.variables, capture_output=True, text=True
         )
         output = f"{command}\n{done.stdout}\n{done.stderr}"
-        if done.returncode and re.search("NewConnectionError|NameResolutionError|TimeoutError", output):
+        if done.returncode and re.search("NewConnectionError|NameResolutionError|(Read|Connect)TimeoutError", output):
             pytest.skip("pip cannot reach a package index")
         assert done.returncode == 0, output
         return done
@@ -82,6 +83,10 @@ def test_the_first_command_in_a_clone(tmp_path):
 @pytest.mark.slow
 def test_an_installation_without_a_compiler(tmp_path):
     installation = Installation(tmp_path, CC="false")
+    # What an earlier build has left is not installed.
+    left = f"build/lib.{sysconfig.get_platform()}-{sys.implementation.cache_tag}/_fastmlp_c.abi3.so"
+    (installation.clone / left).parent.mkdir(parents=True)
+    (installation.clone / left).write_bytes(b"old")
     log = installation.run("pip install -v .")
     assert (log.stdout + log.stderr).count("WARNING: fastmlp is being installed WITHOUT its C kernels") == 1
     use = (
@@ -94,3 +99,20 @@ def test_an_installation_without_a_compiler(tmp_path):
     assert re.search(r"^backend +numpy\b", done.stdout, flags=re.MULTILINE)
     assert done.stderr.count("Warning: ") == 1
     assert "RuntimeWarning: The compiled extension of fastmlp is missing" in done.stderr
+    assert not list(tmp_path.glob("environment/lib/python*/site-packages/_fastmlp_c*"))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
+def test_flags_of_the_user_change_no_result(tmp_path):
+    installation = Installation(tmp_path, CFLAGS="-O0 -ffast-math", FASTMLP_REQUIRE_EXTENSION="1")
+    installation.run("pip install .")
+    use = (
+        "import fastmlp, numpy as np\n"
+        "net = fastmlp.Network([2, 3, 1], random_state=0, backend='c')\n"
+        "try: net.forward([[np.nan, 1.0]])\n"
+        "except ValueError as error: print(error)\n"
+        "print(np.float64(1e-310) * np.float64(0.5) > 0)\n"
+    )
+    done = installation.run(f'python -c "{use}"', cwd=tmp_path)
+    assert done.stdout == "X must be finite, got NaN.\nTrue\n"

@@ -5,6 +5,7 @@ every round. The time of an epoch is the slope between two numbers of epochs. be
 """
 
 import argparse
+import importlib.util
 import json
 import os
 import platform
@@ -17,14 +18,16 @@ from .rows import ROWS, Training
 from .tables import report
 
 
+def numbers(text):
+    return sorted({int(number) for number in text.split(",")})
+
+
 def parse():
     parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__.partition("\n")[0])
     names, peers = (lambda text: text.split(",")), peer_names()
     parser.add_argument("--rows", type=names, default=list(ROWS), help=f"of {','.join(ROWS)}")
     parser.add_argument("--peers", type=names, help=f"of {','.join(peers)}; default: all")
-    parser.add_argument(
-        "--threads", type=lambda text: [int(n) for n in text.split(",")], default=[1], help="such as 1, or 1,2"
-    )
+    parser.add_argument("--threads", type=numbers, default=[1], help="such as 1, or 1,2")
     parser.add_argument("--shuffle", action="store_true", help="train with shuffling as well, and show its cost")
     parser.add_argument("--isa", choices=["avx2"], help="compare what can be limited to this instruction set")
     parser.add_argument("--rounds", type=int, default=9)
@@ -38,6 +41,16 @@ def parse():
     for what, given, known in (("row", options.rows, ROWS), ("peer", options.peers or [], peers)):
         if unknown := set(given) - set(known):
             parser.error(f"no such {what}: {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    if options.rounds < 1:
+        parser.error(f"--rounds must be at least 1, got {options.rounds}")
+    for file in filter(None, (options.json, options.chart)):
+        if not file.resolve().parent.is_dir():
+            parser.error(f"there is no folder {file.resolve().parent}")
+    for file in options.files or ():
+        if not file.is_file():
+            parser.error(f"there is no file {file}")
+    if options.chart and not importlib.util.find_spec("matplotlib"):
+        parser.error("--chart needs matplotlib")
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     if not all(1 <= n <= processors for n in options.threads):
         parser.error(f"--threads must be from 1 to {processors}, the processors that may be used here")
@@ -46,7 +59,10 @@ def parse():
 
 def start(options):
     """Start a process for each peer and number of threads; name those that are missing."""
-    wanted = [name for name in peer_names(options.isa) if not options.peers or name in options.peers]
+    wanted = options.peers or peer_names()
+    for name in set(wanted) - set(peer_names(options.isa)):
+        print(f"{name} is left out: it cannot be limited to {options.isa}", file=sys.stderr)
+    wanted = [name for name in peer_names(options.isa) if name in wanted]
     processes = []
     for name in wanted:
         for threads in options.threads:
@@ -72,6 +88,8 @@ def machine():
 def run(options):
     """Measure; return machine and records."""
     processes = start(options)
+    if not processes:
+        sys.exit("there is no library to measure")
     result = {"machine": machine(), "isa": options.isa, "records": []}
     rounds, seconds = (3, 0.01) if options.quick else (options.rounds, 0.05)
     try:
@@ -102,8 +120,8 @@ def main():
     versions = {record["peer"]: record["version"] for record in result["records"]}
     print("; ".join(f"{name} {version}" for name, version in versions.items()), end="\n\n")
     print(report(result["records"]))
-    if options.chart:
-        draw(result, options.chart)
+    if options.chart and not draw(result, options.chart):
+        sys.exit("there is nothing to compare in a chart")
 
 
 if __name__ == "__main__":

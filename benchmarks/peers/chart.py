@@ -17,8 +17,9 @@ def ratios(records):
     result = {}
     for rows in grouped(records, "row").values():
         ours = reference(rows)
-        if ours is not None:
-            of_row = {r["peer"]: r["least"] / ours["least"] for r in rows if "least" in r and r["peer"] in COLOURS}
+        if ours is not None and ours["least"] > 0:
+            timed = [r for r in rows if r.get("least", 0) > 0 and r["peer"] in COLOURS]
+            of_row = {record["peer"]: record["least"] / ours["least"] for record in timed}
             title, unit = rows[0]["title"], rows[0]["unit"]
             result[f"{title}: {unit}" if rows[0]["kind"] == "estimator" else title] = of_row
     return result
@@ -33,12 +34,20 @@ def draw(result, path):
         With "machine" and "records"; of these, the ones with the fewest threads and without shuffling are drawn.
     path : path-like
         Its ending is the format.
+
+    Returns
+    -------
+    bool
+        Whether there is anything to draw.
     """
     from matplotlib.figure import Figure
 
-    threads = min(record["threads"] for record in result["records"])
+    threads = min((record["threads"] for record in result["records"]), default=1)
     records = [r for r in result["records"] if r["threads"] == threads and not r["shuffle"]]
     panels = {kind: ratios(group) for (kind,), group in grouped(records, "kind").items()}
+    panels = {kind: panel for kind, panel in panels.items() if any(panel.values())}
+    if not panels:
+        return False
     peers = [name for name in COLOURS if any(name in bars for panel in panels.values() for bars in panel.values())]
     heights = [sum(len(bars) + 1 for bars in panel.values()) for panel in panels.values()]
     figure = Figure(figsize=(9, 1.2 + 0.13 * sum(heights) + 0.5 * len(panels)), layout="constrained")
@@ -52,6 +61,7 @@ def draw(result, path):
     where = f"{result['machine'].partition(',')[0]}, {threads} thread{'s' * (threads > 1)}, least times"
     figure.supxlabel(where, fontsize=8, color="#555555")
     figure.savefig(path, dpi=150)
+    return True
 
 
 def _draw_panel(ax, panel):

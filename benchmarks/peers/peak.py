@@ -107,7 +107,8 @@ class Library:
 def compile_library(source, folder):
     """Return the path of a shared library made from C; OSError or CalledProcessError where there is no compiler."""
     (folder / "peak.c").write_text(source)
-    compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")[:1]
+    given = shlex.split(os.environ.get("CC", ""))  # such as "ccache gcc"; Python's own may have flags, too
+    compiler = given or shlex.split(sysconfig.get_config_var("CC") or "cc")[:1]
     options = ["-O2", "-march=native", "-ffp-contract=fast", "-fPIC", "-shared", "-Wno-psabi"]
     subprocess.run([*compiler, *options, "peak.c", "-o", "peak.so"], cwd=folder, check=True)
     return str(folder / "peak.so")

@@ -1,5 +1,6 @@
 """Records as tables in Markdown."""
 
+import math
 import statistics
 
 from .measure import slopes
@@ -55,7 +56,7 @@ def peak(records, which):
 
 
 def cells(records, which, columns):
-    """Return the cells of one line.
+    """Return the cells of one line; in rounds that are too short more work may take less time.
 
     Parameters
     ----------
@@ -73,9 +74,12 @@ def cells(records, which, columns):
             line.append("")
             continue
         took = done[name][which]
-        ratio = "" if done[name] is ours or ours is None else f" ({_digits(took / ours[which])}x)"
-        line.append(format_seconds(took) + ratio)
-    flops = ours and ours["flops"]
+        if took <= 0:
+            line.append("too noisy")
+            continue
+        comparable = ours is not None and ours is not done[name] and ours[which] > 0
+        line.append(format_seconds(took) + (f" ({_digits(took / ours[which])}x)" if comparable else ""))
+    flops = ours["flops"] if ours is not None and ours[which] > 0 else None
     line.append(_digits(flops / ours[which] / 1e9) if flops else "")
     line.append(f"{100 * flops / ours[which] / top:.0f}" if flops and top else "")
     return line
@@ -88,7 +92,9 @@ def agreement(records):
     if ours is None:
         return None, 0.0, True
     loss = ours["loss"]
-    greatest = max(abs(other - loss) for other in losses.values()) / abs(loss)
+    differences = [abs(other - loss) for other in losses.values()]
+    # The largest of some numbers and NaN would depend on their order.
+    greatest = math.nan if any(map(math.isnan, differences)) else max(differences) / (abs(loss) or 1.0)
     limit = (
         0.1 if ours["shuffle"] and "an epoch" in ours["unit"] else TOLERANCE["f32" if "f32" in ours["title"] else "f64"]
     )
