@@ -107,16 +107,24 @@ def mnist(folder: Path) -> Problem:
 def california_housing(folder: Path) -> Problem:
     """Return 20640 districts and the median value of their houses; blank numbers become the column's median."""
     with gzip.open(folder / "california_housing.csv.gz", "rt", newline="") as file:
-        rows = list(csv.DictReader(file))
+        reader = csv.DictReader(file)
+        names, rows = reader.fieldnames or [], list(reader)
+    for name in ("ocean_proximity", "median_house_value"):
+        if name not in names:
+            raise ValueError(
+                f"california_housing.csv.gz must have a column {name!r}, got {', '.join(names) or 'none'}."
+            )
     for i, row in enumerate(rows, start=1):
         if None in row or None in row.values():
             raise ValueError(f"Row {i} of california_housing.csv.gz must have as many cells as the header.")
-    text = {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
-    for name in ("ocean_proximity", "median_house_value"):
-        if name not in text:
-            raise ValueError(f"california_housing.csv.gz must have a column {name!r}, got {', '.join(text)}.")
+    text = {name: [row[name] for row in rows] for name in names}
     oceans = np.array(text.pop("ocean_proximity"))
     columns = {name: np.array([float(cell) if cell else np.nan for cell in cells]) for name, cells in text.items()}
+    for name, column in columns.items():
+        if np.isnan(column).all() or (name == "median_house_value" and not np.ptp(column) > 0):
+            raise ValueError(
+                f"The column {name!r} of california_housing.csv.gz must hold numbers, got {text[name][:3]}."
+            )
     y = columns.pop("median_house_value")
     numbers = [np.where(np.isnan(column), np.nanmedian(column), column) for column in columns.values()]
     one_hot = [oceans == ocean for ocean in np.unique(oceans)]

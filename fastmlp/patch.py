@@ -23,7 +23,8 @@ def patch_sklearn() -> None:
 
     From then on ``from sklearn.neural_network import MLPClassifier`` gives `fastmlp.MLPClassifier`, and likewise for
     the regressor. Names that were imported before stay what they were, and pickles of scikit-learn's estimators are
-    loaded as scikit-learn's. A second call changes nothing.
+    loaded as scikit-learn's. A second call changes nothing. Processes that are forked are patched, too; those that are
+    spawned, or begin in a fork server or as workers of joblib, are not: there call it where the work begins.
 
     Examples
     --------
@@ -65,21 +66,19 @@ def unpatch_sklearn() -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Run the script named first, patched, as ``python script.py`` would; return the exit status.
-
-    Processes that it starts are patched where they are forked, not where they are spawned.
-    """
+    """Run the script named first, patched, as ``python script.py`` would; return the exit status."""
     if not arguments or arguments[0].startswith("-"):
         print("usage: python -m fastmlp.patch script.py [arguments of the script]", file=sys.stderr)
         return 2
     script = arguments[0]
-    if not Path(script).is_file():
-        print(f"python -m fastmlp.patch: no such file: {script}", file=sys.stderr)
+    if not Path(script).exists() or Path(script).is_dir():
+        what = "no such file" if not Path(script).exists() else "a folder, where a script is expected"
+        print(f"python -m fastmlp.patch: {what}: {script}", file=sys.stderr)
         return 2
-    patch_sklearn()
     sys.argv = list(arguments)
     if not sys.flags.safe_path:
-        sys.path[0] = str(Path(script).resolve().parent)
+        sys.path[0] = str(Path(script).resolve().parent)  # also for what scikit-learn imports
+    patch_sklearn()
     file = os.path.join(os.getcwd(), script)  # noqa: PTH109, PTH118 (not tidied, as Python does not)
     # Not by runpy, which takes the module away when the script ends: threads and exit handlers may still need it.
     program = ModuleType("__main__")
@@ -93,4 +92,6 @@ if __name__ == "__main__":
     # The module under its own name, so that a script can undo the patch.
     from fastmlp import patch
 
-    sys.exit(patch.main(sys.argv[1:]))
+    status = patch.main(sys.argv[1:])
+    if status:  # SystemExit is printed where Python stays, as with -i
+        sys.exit(status)

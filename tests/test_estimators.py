@@ -792,7 +792,27 @@ def test_a_patched_script_runs_as_it_would_without(tmp_path):
         assert "<class 'int'>" in plain
 
 
-@pytest.mark.parametrize("arguments", [[], ["no_such_script.py"], ["-h"]])
+def test_a_patched_script_imports_nothing_from_where_it_was_called(tmp_path):
+    (tmp_path / "queue.py").write_text("raise SystemExit('the wrong one')\n")  # scikit-learn's joblib imports a queue
+    (tmp_path / "scripts").mkdir()
+    script = tmp_path / "scripts" / "script.py"
+    script.write_text("import sklearn.neural_network as m\nprint(m.MLPClassifier.__module__)\n")
+    command = [sys.executable, "-m", "fastmlp.patch", str(script)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert run.stdout == "fastmlp.estimators\n"
+    assert run.stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no such file here")
+def test_a_patched_script_may_come_through_a_pipe():
+    text = "from sklearn.neural_network import MLPClassifier\nprint(MLPClassifier.__module__)\n"
+    command = [sys.executable, "-m", "fastmlp.patch", "/dev/stdin"]
+    run = subprocess.run(command, input=text, capture_output=True, text=True, check=True)
+    assert run.stdout == "fastmlp.estimators\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["no_such_script.py"], ["-h"], ["."]])
 def test_patched_script_wrong_arguments(arguments):
     run = subprocess.run([sys.executable, "-m", "fastmlp.patch", *arguments], capture_output=True, text=True)
     assert run.returncode == 2
