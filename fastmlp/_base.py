@@ -31,7 +31,7 @@ from fastmlp._sklearn import (
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import requested
-from fastmlp._validation import check_count, check_csr, check_range, in_order, seeded_random_state
+from fastmlp._validation import check_count, check_csr, check_range, check_total, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import BACKENDS, Data, get_backend
@@ -561,6 +561,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         if targets.ndim == 2:
             targets = in_order(targets, dtype)
         if sample_weight is not None:
+            check_total(sample_weight, dtype)
             sample_weight = in_order(sample_weight, dtype)
         return Data(X, targets, sample_weight, hard)
 

@@ -308,16 +308,22 @@ def check_sample_weight(sample_weight: Any, spec: NetworkSpec, n_rows: int) -> n
     """
     if sample_weight is None:
         return None
-    weights = check_array("sample_weight", sample_weight, (n_rows,), spec.dtype)
-    if weights.min() < 0:
-        raise ValueError(f"sample_weight must not be negative, got {weights.min():g}.")
-    if weights.max() == 0:
+    given = check_array("sample_weight", sample_weight, (n_rows,), np.dtype(np.float64))
+    if given.min() < 0:
+        raise ValueError(f"sample_weight must not be negative, got {given.min():g}.")
+    if given.max() == 0:
         raise ValueError("sample_weight must not be zero everywhere, got only zeros.")
+    check_total(given, spec.dtype)
+    return given.astype(spec.dtype, copy=False)
+
+
+def check_total(sample_weight: np.ndarray, dtype: np.dtype) -> None:
+    """Raise ValueError where the sum of sample weights, which gradients are divided by, is too large or too small."""
     with np.errstate(over="ignore"):
-        total = weights.sum()
-    limits = np.finfo(weights.dtype)
-    if not limits.tiny <= total <= limits.max:
+        total = float(np.abs(sample_weight).sum(dtype=np.float64))
+    most = 2.0 ** (64 if dtype == np.float32 else 900)
+    if total != 0 and not 1 / most <= total <= most:
         raise ValueError(
-            f"sample_weight must have a sum from {limits.tiny:g} to {limits.max:g}, for {weights.dtype}, got {total:g}."
+            f"sample_weight must have a sum from {1 / most:.3g} to {most:.3g} for {dtype}, got {total:.3g}: multiply "
+            "all weights, and alpha, by one number."
         )
-    return weights

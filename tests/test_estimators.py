@@ -12,6 +12,7 @@ import threading
 import time
 import warnings
 from collections import deque
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -286,6 +287,17 @@ def test_training_goes_on_with_the_same_number_of_outputs_only(case, solver):
             model.set_params(warm_start=True).fit(X, after)
     for array, kept in zip(model.coefs_, weights, strict=True):
         np.testing.assert_array_equal(array, kept)
+
+
+@pytest.mark.parametrize("weight", [1e-41, 1e36])
+@pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
+def test_sample_weights_that_gradients_cannot_be_divided_by(weight, solver):
+    X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    model = MLPRegressor((4,), solver=solver, max_iter=2)
+    with pytest.raises(ValueError, match="sample_weight must have a sum from .* for float32"):
+        model.fit(X, X[:, 0], sample_weight=np.full(50, weight))
+    assert not hasattr(model, "coefs_")
+    model.fit(X.astype(np.float64), X[:, 0], sample_weight=np.full(50, weight))
 
 
 def test_early_stopping_needs_scores_from_before(iris):

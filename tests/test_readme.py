@@ -94,8 +94,13 @@ def test_an_installation_without_a_compiler(tmp_path):
         "for _ in range(2): print(fastmlp.Network([2, 3, 1], random_state=0).forward([[0.0, 1.0]]).shape)\n"
         "fastmlp.show_versions()\n"
     )
-    done = installation.run(f'python -c "{use}"', cwd=tmp_path)
+    (tmp_path / "use.py").write_text(use)
+    done = installation.run("python use.py", cwd=tmp_path)
     assert done.stdout.startswith("(1, 1)\n(1, 1)\n")
+    assert f"{tmp_path / 'use.py'}:2: RuntimeWarning" in done.stderr
+    fit = "from fastmlp import MLPRegressor\nMLPRegressor(max_iter=1, solver='lbfgs').fit([[1.0], [2.0]], [1, 2])\n"
+    (tmp_path / "fit.py").write_text(fit)
+    assert f"{tmp_path / 'fit.py'}:2: RuntimeWarning" in installation.run("python fit.py", cwd=tmp_path).stderr
     assert re.search(r"^backend +numpy\b", done.stdout, flags=re.MULTILINE)
     assert done.stderr.count("Warning: ") == 1
     assert "RuntimeWarning: The compiled extension of fastmlp is missing" in done.stderr

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from fastmlp import Network
 from fastmlp.solvers import SOLVERS, SolverState, get_solver
 
 
@@ -138,3 +139,17 @@ def test_unknown_names():
         get_solver("rmsprop")
     with pytest.raises(TypeError, match="string"):
         get_solver(["sgd"])
+
+
+def test_an_epsilon_that_float32_does_not_have(backend):
+    """A weight without gradient stays as it is; 0 / 0 would make it NaN."""
+    X = np.random.default_rng(0).normal(size=(50, 4))
+    X[:, 2] = 0
+    options = {"activation": "relu", "dtype": "float32", "random_state": 0}
+    net, oracle = (Network([4, 6, 1], backend=name, **options) for name in (backend.name, "numpy"))
+    before = net.coefs[0][2].copy()
+    for one in (net, oracle):
+        losses = one.fit(X, X[:, :1], solver="adam", epsilon=1e-46, learning_rate=0.01, epochs=3, random_state=0)
+        assert losses[-1] < losses[0]
+    np.testing.assert_array_equal(net.coefs[0][2], before)
+    np.testing.assert_allclose(net.get_parameters(), oracle.get_parameters(), rtol=1e-4, atol=1e-5)

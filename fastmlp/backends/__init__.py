@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextvars
 import importlib
 import os
+import sys
 import threading
 import warnings
 from dataclasses import dataclass
@@ -288,6 +289,14 @@ def _instantiate(name: str) -> Backend:
     return getattr(module, class_name)()
 
 
+def _level_of_the_caller() -> int:
+    """Return the level at which a warning of the function that asks is shown where somebody called the library."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ("fastmlp", "sklearn"):
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def _first_importable() -> Backend:
     missing = None
     for name in BACKENDS:
@@ -304,6 +313,6 @@ def _first_importable() -> Backend:
             "(without one, Numba is much faster than NumPy), or choose this backend by name (FASTMLP_BACKEND) to "
             "silence the warning.",
             RuntimeWarning,
-            stacklevel=4,
+            stacklevel=_level_of_the_caller(),
         )
     return backend
