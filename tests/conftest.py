@@ -250,6 +250,7 @@ def assert_agree():
         actual, expected = np.asarray(actual), np.asarray(expected)
         assert actual.shape == expected.shape, what
         assert actual.dtype == expected.dtype, what
+        assert np.isfinite(expected).all(), what  # of infinity every distance would be allowed
         tolerance = TOLERANCE[actual.dtype] if tolerance is None else tolerance
         error = np.linalg.norm(actual.astype(np.float64) - expected.astype(np.float64))
         limit = tolerance * np.linalg.norm(expected.astype(np.float64))

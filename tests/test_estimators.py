@@ -293,8 +293,8 @@ def test_training_goes_on_with_the_same_number_of_outputs_only(case, solver):
 @pytest.mark.parametrize("solver", ["sgd", "adam", "lbfgs"])
 def test_sample_weights_that_gradients_cannot_be_divided_by(weight, solver):
     X = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    model = MLPRegressor((4,), solver=solver, max_iter=2)
-    with pytest.raises(ValueError, match="sample_weight must have a sum from .* for float32"):
+    model = MLPRegressor(hidden_layer_sizes=(4,), solver=solver, max_iter=2)
+    with pytest.raises(ValueError, match=r"sample_weight must have a sum from .* for float32"):
         model.fit(X, X[:, 0], sample_weight=np.full(50, weight))
     assert not hasattr(model, "coefs_")
     model.fit(X.astype(np.float64), X[:, 0], sample_weight=np.full(50, weight))
