@@ -108,7 +108,7 @@ typedef struct fm_binding {
     const void *params;
     int form;
     int check_finite; /* refuse rows that are not finite, with FM_NOT_FINITE; what out holds then is not defined */
-    int64_t few_rows; /* out: so many that the stack serves */
+    int64_t few_rows; /* out: the most rows that fm_predict takes */
 } fm_binding;
 
 /* Choose kernels: the best that processor, compiler and cap ("avx512", "avx2", "scalar" or NULL) allow. Returns the

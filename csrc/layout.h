@@ -17,7 +17,8 @@ static inline int64_t fm_real_bytes(int dtype)
 /* Multiplications of a product from which on it is worth looking for zeros. */
 enum { FM_LEAST_WORK = 65536 };
 
-/* Whether it is for a product of m rows, for which the other matrix is brought near, n columns and k steps. */
+/* Whether looking for zeros can pay in a product of m rows (which share the cost of loading the other matrix), n columns
+ * and k steps. */
 static inline int fm_may_skip(int64_t m, int64_t n, int64_t k)
 {
     enum { LEAST_ROWS = 32, LEAST_STEPS = 16 };

@@ -63,8 +63,8 @@ static int64_t now(void)
 static int work_is_open(void) { return atomic_load(&pool.open) != 0; }
 static int all_is_done(void) { return atomic_load(&pool.unfinished) == 0; }
 
-/* Look for a while; returns what was seen last. Soon it is with leave for others to run in between: the system may have
- * woken a thread on the processor of the one that it is to help, or to wait for. */
+/* Look for a while; returns what was seen last. After a few looks it yields: the thread that is waited for may have been
+ * put on this very processor. */
 static inline int spin_until(int (*holds)(void))
 {
     const int64_t end = now() + SPIN_NANOSECONDS;

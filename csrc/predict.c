@@ -22,7 +22,7 @@ int fm_bind(fm_binding *b)
     return FM_OK;
 }
 
-/* Each p becomes 1 - p, p, in place: from the last row to the first, which is where nothing is overwritten unread. */
+/* Each p becomes 1 - p, p, in place: from the last row to the first, so that no p is overwritten before it is read. */
 #define DEFINE_COMPLEMENTS(name, real)         \
     static void name(int64_t n, real *p)       \
     {                                          \

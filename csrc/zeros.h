@@ -15,7 +15,7 @@ enum { FM_STEP_COST = 2, FM_TURNED_STEP_COST = 4 };
 int64_t fm_skipping_cost(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
                          int64_t lda);
 
-/* Whether it pays. */
+/* Whether leaving them out pays. */
 int fm_is_sparse(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
                  int64_t lda);
 

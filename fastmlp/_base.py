@@ -38,7 +38,7 @@ from fastmlp.backends import BACKENDS, Data, get_backend
 from fastmlp.layout import Layout
 from fastmlp.losses import LOSSES, Loss, check_pair
 from fastmlp.spec import NetworkSpec
-from fastmlp.training import draw_layer
+from fastmlp.training import draw_layer, glorot_factor
 
 _STATE_VERSION = 1
 STOCHASTIC_SOLVERS = ("sgd", "adam")
@@ -376,7 +376,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
 
     def _init_coef(self, fan_in: int, fan_out: int, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """Return new weights and biases of a layer; subclasses may have others, as with scikit-learn."""
-        factor = 2.0 if name_of(ACTIVATIONS, "activation", self.activation) == "logistic" else 6.0
+        factor = glorot_factor(name_of(ACTIVATIONS, "activation", self.activation))
         coefs, intercepts = draw_layer(fan_in, fan_out, factor, self._random_state)
         return coefs.astype(dtype, copy=False), intercepts.astype(dtype, copy=False)
 

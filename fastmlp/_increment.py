@@ -21,6 +21,7 @@ from fastmlp._snapshot import Snapshot
 from fastmlp._threads import threads
 from fastmlp.backends import Backend, Plan
 from fastmlp.spec import NetworkSpec
+from fastmlp.training import DEFAULT_BATCH_SIZE
 
 if TYPE_CHECKING:
     from fastmlp._base import BaseMLP
@@ -107,7 +108,7 @@ class Increment:
         self._binarizer, self._classes = attributes.get("_label_binarizer"), attributes.get("classes_")
         self._table = None if self._binarizer is None else _labels.CodeTable(self._binarizer.classes_)
         capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
-        largest = min(200 if self._batch_size == "auto" else int(self._batch_size), capacity)
+        largest = min(DEFAULT_BATCH_SIZE if self._batch_size == "auto" else int(self._batch_size), capacity)
         plan = Plan(
             self._solver,
             largest,
@@ -148,7 +149,7 @@ class Increment:
         n = len(X)
         if n == 0 or not self.holds(vars(estimator)):
             return False
-        batch_size = min(200, n) if self._batch_size == "auto" else self._batch_size
+        batch_size = min(DEFAULT_BATCH_SIZE, n) if self._batch_size == "auto" else self._batch_size
         targets = self._targets(y, n, classes)
         if targets is None or batch_size > n:  # a larger batch warns
             return False

@@ -51,7 +51,7 @@ def fit_lbfgs(
 ) -> tuple[Weights, Any]:
     """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights and scipy's result.
 
-    They are of the estimator's `dtype`, or float64, also where `spec` has the loss evaluated in single precision.
+    The weights have the estimator's `dtype`, or float64 where that is None, even if `spec` evaluates the loss in float32.
     `callbacks` is an object with `begins` and `ends`, or None.
     """
     from scipy.optimize import minimize

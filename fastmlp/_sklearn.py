@@ -12,7 +12,6 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
-import sklearn
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.fixes import parse_version
@@ -33,14 +32,10 @@ __all__ = [
     "_fit_context",
     "lbfgs_point_dtype",
     "lbfgs_print_options",
-    "sklearn_version",
     "warn",
     "warn_of_lbfgs",
     "with_callbacks",
 ]
-
-sklearn_version = parse_version(parse_version(sklearn.__version__).base_version)
-
 
 _NAME = "sklearn.neural_network._multilayer_perceptron"
 

@@ -21,7 +21,7 @@ from fastmlp.backends import NO_LOSSES, Backend, Data, EpochLosses, Plan
 from fastmlp.layout import Layout, aligned_zeros
 from fastmlp.solvers import SolverState
 from fastmlp.spec import NetworkSpec
-from fastmlp.training import draw_key
+from fastmlp.training import DEFAULT_BATCH_SIZE, draw_key
 
 if TYPE_CHECKING:
     from fastmlp._base import BaseMLP
@@ -187,7 +187,7 @@ def split(estimator: BaseMLP, data: Data, stratify: np.ndarray | None) -> tuple[
 def clipped_batch_size(batch_size: int | str, n_samples: int) -> int:
     """Return the rows of a step; warn when `batch_size` is more than there are."""
     if batch_size == "auto":
-        return min(200, n_samples)
+        return min(DEFAULT_BATCH_SIZE, n_samples)
     if batch_size > n_samples:
         warn("Got `batch_size` less than 1 or larger than sample size. It is going to be clipped")
     return int(np.clip(batch_size, 1, n_samples))
@@ -409,14 +409,10 @@ def epochs_end(estimator: BaseMLP, scored: bool) -> bool:
         return False
     what = "Validation score" if scored else "Training loss"
     stopping = estimator._optimizer.trigger_stopping(
-        f"{what} did not improve more than tol={estimator.tol:f} for {_count(estimator.n_iter_no_change)} consecutive "
+        f"{what} did not improve more than tol={estimator.tol:f} for {int(estimator.n_iter_no_change)} consecutive "
         "epochs.",
         estimator.verbose,
     )
     if not stopping:
         estimator._no_improvement_count = 0
     return stopping
-
-
-def _count(n: float) -> str:
-    return f"{n:d}" if isinstance(n, int) else f"{int(n)}"

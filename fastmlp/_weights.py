@@ -27,8 +27,6 @@ class Weights:
     Attributes
     ----------
     layout, vector
-    coefs, intercepts : list of ndarray
-        Views into `vector`; new lists at each call of `lists`.
     """
 
     __slots__ = ("_views", "layout", "vector")

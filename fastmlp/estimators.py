@@ -843,7 +843,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch on the rows given, keeping the state of the solver between calls.
+        """Train for one epoch on the rows given, keeping the state of the solver between calls; by "lbfgs" to the end.
 
         Parameters
         ----------
@@ -861,8 +861,6 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Raises
         ------
-        AttributeError
-            With the solver "lbfgs".
         TypeError
             When `hidden_layer_sizes` holds no integers, or y no numbers.
         ValueError

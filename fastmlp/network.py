@@ -26,7 +26,7 @@ from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backen
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.solvers import SolverState
 from fastmlp.spec import ActivationLike, NetworkSpec, make_spec, resolve_activation
-from fastmlp.training import draw_key, draw_parameters, run_training
+from fastmlp.training import DEFAULT_BATCH_SIZE, draw_key, draw_parameters, glorot_factor, run_training
 
 if TYPE_CHECKING:
     from fastmlp.trace import Explanation, Trace
@@ -120,8 +120,8 @@ class Network:
         self._import_backend()
         hidden = [name for name, _ in spec.activations[:-1]]
         of_none = [] if hidden or not activation else [resolve_activation(activation, is_output=False)[0]]
-        all_logistic = {*hidden, *of_none} == {"logistic"}
-        factors = [2.0 if name == "logistic" else 6.0 for name in hidden] + [2.0 if all_logistic else 6.0]
+        kinds = {*hidden, *of_none}
+        factors = [*map(glorot_factor, hidden), glorot_factor("logistic" if kinds == {"logistic"} else "another")]
         draw_parameters(spec, factors, self._random_state, self._params)
 
     def _set_up(
@@ -711,7 +711,7 @@ class Network:
         hyper = {name: value for name, value in given.items() if value is not None}
         state = SolverState.fresh(solver, self.n_parameters, self.dtype, **hyper)
         epochs = check_count("epochs", epochs)
-        batch_size = 200 if batch_size is None else check_count("batch_size", batch_size)
+        batch_size = DEFAULT_BATCH_SIZE if batch_size is None else check_count("batch_size", batch_size)
         shuffle = check_bool("shuffle", shuffle)
         if callback is not None and not callable(callback):
             raise TypeError(f"callback must be callable, got {callback!r}.")

@@ -15,6 +15,9 @@ from fastmlp.spec import NetworkSpec
 _LONG_ENOUGH = 0.01
 """Seconds from which on a call of the trainer need not be longer: its fixed cost is small beside them."""
 
+DEFAULT_BATCH_SIZE = 200
+"""Rows of a step where no number is given; fewer where there are fewer rows."""
+
 
 def draw_parameters(
     spec: NetworkSpec, factors: Sequence[float], random_state: np.random.RandomState, params: np.ndarray
@@ -47,6 +50,11 @@ def draw_parameters(
     with Noted(random_state._bit_generator.lock):
         for coefs, intercepts, factor in layers:
             coefs[:], intercepts[:] = draw_layer(*coefs.shape, factor, random_state)
+
+
+def glorot_factor(activation: str) -> float:
+    """Return the factor of the variance of initial weights, by the name of an activation; see `draw_parameters`."""
+    return 2.0 if activation == "logistic" else 6.0
 
 
 def draw_layer(

@@ -8,13 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from conftest import assert_same_bits
+from conftest import DIFFERENTIABLE_HIDDEN, PAIRS, assert_same_bits
 
 from fastmlp import Network
-from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Plan, get_backend
 from fastmlp.layout import aligned_zeros
-from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS, SolverState
 
 try:
@@ -26,13 +24,6 @@ pytestmark = pytest.mark.c
 
 ffi, lib = c.ffi, c.lib
 N_THREADS = 8
-HIDDEN = [name for name, entry in ACTIVATIONS.items() if entry.needs and not entry.outputs_only]
-PAIRS = [
-    (loss, output)
-    for loss, loss_entry in LOSSES.items()
-    for output, entry in ACTIVATIONS.items()
-    if entry.needs and loss_entry.domain.includes(entry.range)
-]
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +75,7 @@ def test_separate_networks(make_problem):
         solver, dtype, csr, weights = next(options)
         problem = make_problem(
             [7, 20 + i, 9, 3],
-            HIDDEN[i % len(HIDDEN)],
+            DIFFERENTIABLE_HIDDEN[i % len(DIFFERENTIABLE_HIDDEN)],
             pair,
             np.dtype(dtype),
             n_rows=700,

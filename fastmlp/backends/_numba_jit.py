@@ -89,7 +89,7 @@ def same_place(typingctx: Any, p: Any, q: Any) -> Any:
 
 @intrinsic
 def pointer(typingctx: Any, array: Any) -> Any:
-    """Return a pointer to an array's first element: its elements are read and written without a look at the bounds.
+    """Return a pointer to an array's first element: its elements are read and written without bounds checks.
 
     Negative indices do not count from the end, which leaves loops over an offset free to become vectors. The array must
     be kept alive.

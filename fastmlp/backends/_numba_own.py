@@ -27,7 +27,7 @@ from numba.core.untyped_passes import IRProcessing
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
 from fastmlp._functions import rebuilt
-from fastmlp.backends._numba_jit import inlined, same_place
+from fastmlp.backends._numba_jit import inlined, kernel, same_place
 from fastmlp.backends._numba_math import functions
 
 _COMPARISONS = (operator.lt, operator.le, operator.gt, operator.ge, operator.eq, operator.ne)
@@ -262,11 +262,6 @@ def _of_pairs(n, a, y, out):
         out[i] = formula(a[i], y[i])
 
 
-def _kernel(template: FunctionType, signature: Any, **variables: Any) -> Any:
-    function = FunctionType(template.__code__, template.__globals__ | variables, template.__name__)
-    return numba.cfunc(signature, error_model="numpy")(function)
-
-
 @lru_cache(maxsize=256)
 def activation_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     """Return compiled value and derivative of an activation as the C core calls them: see fm_activation_kernel."""
@@ -274,7 +269,7 @@ def activation_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     signature = types.void(types.int64, place, place, types.CPointer(types.float64), types.voidptr)
 
     def make(template: FunctionType) -> Callable[[Any], Any]:
-        return lambda function: _kernel(template, signature, formula=function, count=n)
+        return lambda function: kernel(template, entry.name, signature, keep=False, formula=function, count=n)
 
     def run(made: Any, first: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
         made.ctypes(len(out), *places(first, out, block), None)
@@ -289,6 +284,6 @@ def loss_kernels(entry: Any, real: type) -> tuple[Any, Any]:
     signature = types.void(types.int64, place, place, place)
 
     def make(function: Any) -> Any:
-        return _kernel(_of_pairs, signature, formula=function)
+        return kernel(_of_pairs, entry.name, signature, keep=False, formula=function)
 
     return compiled(entry, 0, real, make, run_loss), compiled(entry, 1, real, make, run_loss)

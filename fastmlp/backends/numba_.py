@@ -107,16 +107,6 @@ class NumbaBackend:
         return philox.uniforms(key, step, layer, rows, width)
 
 
-def _checked(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
-    """Return an array as compiled code takes it: aligned, too."""
-    array = checked(array, dtype)
-    return array if array.flags.aligned else array.copy()
-
-
-def _parameters(spec: NetworkSpec, vector: np.ndarray) -> np.ndarray:
-    return _checked(checked_vector(spec, vector), spec.dtype)
-
-
 def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
     """Return dense rows of float32, of float64, and CSR's indptr, indices and data: what X is not is empty."""
     check_columns(spec, X)
@@ -124,11 +114,11 @@ def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
     indptr, indices, data = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, spec.dtype)
     if not isinstance(X, np.ndarray):
         indptr, indices, data = csr_arrays(X, spec.dtype)
-        data = _checked(data, spec.dtype)
+        data = checked(data, spec.dtype)
     elif X.dtype == np.float32:
-        x32 = _checked(X, np.float32)
+        x32 = checked(X, np.float32)
     else:
-        x64 = _checked(X, np.float64)
+        x64 = checked(X, np.float64)
     return x32, x64, indptr, indices, data
 
 
@@ -137,11 +127,11 @@ def _targets(spec: NetworkSpec, data: Data) -> tuple[np.ndarray, ...]:
     check_targets(spec, data)
     codes, y, weights = np.empty(0, np.int32), np.empty((0, 0), spec.dtype), np.empty(0, spec.dtype)
     if data.targets.ndim == 1:
-        codes = _checked(data.targets, np.int32)
+        codes = checked(data.targets, np.int32)
     else:
-        y = _checked(data.targets, spec.dtype)
+        y = checked(data.targets, spec.dtype)
     if data.sample_weight is not None:
-        weights = _checked(data.sample_weight, spec.dtype)
+        weights = checked(data.sample_weight, spec.dtype)
     return codes, y, weights
 
 
@@ -228,7 +218,7 @@ class _Network:
         record["x_is_float64"] = X.dtype == np.float64
         if order is None:
             order = np.arange(X.shape[0], dtype=np.int32)
-        return record, self.layers, self.constants, _parameters(self.spec, params), *_rows(self.spec, X), order
+        return record, self.layers, self.constants, checked_vector(self.spec, params), *_rows(self.spec, X), order
 
     def arguments_with_targets(
         self, params: np.ndarray, data: Data, order: np.ndarray | None = None
@@ -270,7 +260,7 @@ def _loss_pass(spec: NetworkSpec, params: np.ndarray, data: Data, alpha: float, 
     network = _Network.of(spec, "loss" if grad is None else "gradient")
     run = np.zeros(1, core.RUN)
     run["alpha"], run["with_gradient"] = alpha, grad is not None
-    gradient = np.empty(0, spec.dtype) if grad is None else _parameters(spec, grad)
+    gradient = np.empty(0, spec.dtype) if grad is None else checked_vector(spec, grad)
     arguments = network.arguments_with_targets(params, data)
     work, loss = network.work(), compiled("loss", network.real)
     status = core.PAUSED
@@ -298,7 +288,7 @@ class NumbaTrainer:
         self.spec, self.plan = spec, plan
         network = _Network.of(spec, "gradient")
         self._train, self._update = compiled("train", network.real), update_kernel(plan.solver.name, network.real)
-        order = np.arange(n, dtype=np.int32) if plan.rows is None else _checked(checked_order(plan.rows, n), np.int32)
+        order = np.arange(n, dtype=np.int32) if plan.rows is None else checked(checked_order(plan.rows, n), np.int32)
         if not (plan.shuffle or order.flags.writeable):
             order = order.copy()
         self._run = np.zeros(1, core.RUN)
@@ -313,7 +303,7 @@ class NumbaTrainer:
             self._run["generator"] = generator.ctypes.bit_generator.value
         self._data = network.arguments_with_targets(params, data, order)
         self._scratch = network.work(), aligned_zeros(len(params), spec.dtype)
-        moments = [_parameters(spec, moment) for moment in plan.solver.moments]
+        moments = [checked_vector(spec, moment) for moment in plan.solver.moments]
         # Two, whatever the solver needs: the update leaves the others as they are.
         self._moments = (moments + [aligned_zeros(len(params), spec.dtype) for _ in range(2)])[:2]
 
