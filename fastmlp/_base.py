@@ -1,18 +1,20 @@
-"""What the estimators share: parameters, the weights they show, the course of a fit. No arithmetic of its own."""
+"""What the estimators share: the weights they show, predictions, the course of a fit. No arithmetic of its own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from numbers import Integral, Real
+from numbers import Integral
 from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from fastmlp._callbacks import Callbacks
+from fastmlp._constraints import Constraints
 from fastmlp._held import Noted
+from fastmlp._hooks import check_hooks
 from fastmlp._increment import NOT_FINITE, Increment, may_bind
 from fastmlp._lbfgs import fit_lbfgs
 from fastmlp._parameters import name_of, registered
@@ -20,10 +22,6 @@ from fastmlp._predictor import Predictor, Source
 from fastmlp._short import ShortPath
 from fastmlp._sklearn import (
     CallbackSupportMixin,
-    Interval,
-    Options,
-    Registered,
-    StrOptions,
     _check_sample_weight,
     lbfgs_point_dtype,
     warn_of_lbfgs,
@@ -34,7 +32,7 @@ from fastmlp._threads import requested
 from fastmlp._validation import check_count, check_csr, check_range, check_total, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
-from fastmlp.backends import BACKENDS, Data, get_backend
+from fastmlp.backends import Data, get_backend
 from fastmlp.layout import Layout
 from fastmlp.losses import LOSSES, Loss, check_pair
 from fastmlp.spec import NetworkSpec
@@ -42,18 +40,6 @@ from fastmlp.training import draw_layer, glorot_factor
 
 _STATE_VERSION = 1
 STOCHASTIC_SOLVERS = ("sgd", "adam")
-_STEPS = ("_backprop", "_compute_loss_grad", "_forward_pass", "_initialize")
-_STEPS_OF_EPOCHS = ("_fit_stochastic", "_update_no_improvement_count")
-_STEPS_OF_SCORES = ("_forward_pass_fast", "_predict", "_score", "_score_with_function")
-_STEPS_OF_LBFGS = ("_fit_lbfgs", "_loss_grad_lbfgs", "_unpack")
-"""Methods that scikit-learn's training calls: by them its subclasses may change how they are trained."""
-
-_PLAIN = frozenset({int, float, str, bool, type(None)})
-_HOME = ("fastmlp.estimators", __name__)
-
-_MOST_VALID = 1000
-"""Sets of parameters that are kept of a class as valid."""
-
 _ROWS_AT_A_TIME = 4096
 """Rows of integers or the like that are converted to floats at a time in a prediction."""
 
@@ -74,71 +60,8 @@ def _make_spec(
     return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
 
 
-class _Callbacks:
-    """scikit-learn's callbacks around a fit and around each of its epochs or iterations."""
-
-    def __init__(self, estimator: BaseMLP, X: Any, y: Any, sample_weight: Any) -> None:
-        self._estimator = estimator
-        self._data = {"X": X, "y": y}
-        if sample_weight is not None:
-            self._data["metadata"] = {"sample_weight": sample_weight}
-        self._fit = estimator._init_callback_context(max_subtasks=estimator.max_iter)
-        self._fit.call_on_fit_task_begin(estimator=estimator, **self._data)
-
-    def begins(self, what: str) -> None:
-        """Tell that an epoch or iteration begins."""
-        self._task = self._fit.subcontext(task_name=what)
-        self._task.call_on_fit_task_begin(estimator=self._estimator, **self._data)
-
-    def ends(self, weights: Weights) -> bool:
-        """Tell that it has ended with these weights; return whether to stop."""
-        coefs, intercepts = weights.lists()
-        return bool(
-            self._task.call_on_fit_task_end(
-                estimator=self._estimator,
-                reconstruction_attributes={"coefs_": coefs, "intercepts_": intercepts},
-                **self._data,
-            )
-        )
-
-    def fit_ends(self) -> None:
-        """Tell that the fit has ended."""
-        self._fit.call_on_fit_task_end(estimator=self._estimator, **self._data)
-
-
-class BaseMLP(CallbackSupportMixin, BaseEstimator):
+class BaseMLP(CallbackSupportMixin, Constraints):
     """What both estimators share."""
-
-    _parameter_constraints: ClassVar[dict] = {
-        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
-        "activation": [
-            Registered({name for name, entry in ACTIVATIONS.items() if not entry.outputs_only}, ACTIVATIONS)
-        ],
-        "solver": [StrOptions({"lbfgs", "sgd", "adam"})],
-        "alpha": [Interval(Real, 0, None, closed="left")],
-        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [StrOptions({"constant", "invscaling", "adaptive"})],
-        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
-        "power_t": [Interval(Real, 0, None, closed="left")],
-        "max_iter": [Interval(Integral, 1, None, closed="left")],
-        "shuffle": ["boolean"],
-        "random_state": ["random_state"],
-        "tol": [Interval(Real, 0, None, closed="left")],
-        "verbose": ["verbose"],
-        "warm_start": ["boolean"],
-        "momentum": [Interval(Real, 0, 1, closed="both")],
-        "nesterovs_momentum": ["boolean"],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "beta_1": [Interval(Real, 0, 1, closed="left")],
-        "beta_2": [Interval(Real, 0, 1, closed="left")],
-        "epsilon": [Interval(Real, 0, None, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left"), Options(Real, {np.inf})],
-        "max_fun": [Interval(Integral, 1, None, closed="left")],
-        "backend": [StrOptions({"auto", *BACKENDS})],
-        "dtype": [None, StrOptions({"float32", "float64"})],
-        "n_threads": [None, Interval(Integral, 1, None, closed="left"), Options(Integral, {-1})],
-    }
 
     # For subclasses whose __init__ knows scikit-learn's parameters alone.
     backend: str = "auto"
@@ -146,44 +69,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
     n_threads: int | None = None
 
     _short = ShortPath()  # binds nothing before the first fit
-
-    @classmethod
-    def _get_param_names(cls) -> list[str]:
-        # Kept per class: scikit-learn inspects the signature at each call, a tenth of a short fit.
-        names = cls.__dict__.get("_param_names")
-        if names is None:
-            names = cls._param_names = super()._get_param_names()
-        return list(names)
-
-    def _validate_params(self) -> None:
-        """Raise as scikit-learn does where a parameter is invalid; the same plain values are looked at once.
-
-        That takes a fifth of a short fit.
-        """
-        cls, key = type(self), self._plain_parameters()
-        constraints, valid = cls.__dict__.get("_found_valid", (None, ()))
-        if key is None or key not in valid or constraints is not self._parameter_constraints:
-            super()._validate_params()
-            if constraints is not self._parameter_constraints:
-                valid = set()
-                cls._found_valid = self._parameter_constraints, valid
-            if key is not None and len(valid) < _MOST_VALID:
-                valid.add(key)
-
-    def _plain_parameters(self) -> tuple[Any, ...] | None:
-        """Return the parameters, with their types, where they are numbers, strings and the like; else None."""
-        parameters = {name: getattr(self, name) for name in self._get_param_names()}
-        kinds = [type(value) for value in parameters.values()]
-        sizes = parameters.get("hidden_layer_sizes")
-        if type(sizes) is tuple:
-            kinds = [type(value) for value in (*parameters.values(), *sizes) if value is not sizes]
-        if not (_PLAIN.issuperset(kinds) and type(self.activation) is type(self.loss) is str):
-            return None
-        # What users have registered may be gone by the next time.
-        entries = ACTIVATIONS.get(self.activation), LOSSES.get(self.loss)
-        if any(entry is None or entry.is_own for entry in entries):
-            return None
-        return tuple(kinds), tuple(parameters.values())
 
     # Weights: the lists that are shown, and the vector behind them.
 
@@ -380,23 +265,6 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         coefs, intercepts = draw_layer(fan_in, fan_out, factor, self._random_state)
         return coefs.astype(dtype, copy=False), intercepts.astype(dtype, copy=False)
 
-    def _check_hooks(self) -> None:
-        """Refuse a subclass that changes scikit-learn's training by methods which fastmlp's does not call."""
-        if type(self).__module__ in _HOME:
-            return
-        names = _STEPS
-        if self.solver not in STOCHASTIC_SOLVERS:
-            names += _STEPS_OF_LBFGS
-        else:
-            names += _STEPS_OF_EPOCHS + (_STEPS_OF_SCORES if self.early_stopping else ())
-        homes = {name: base.__module__ for base in reversed(type(self).__mro__) for name in names if name in vars(base)}
-        mine = [name for name in names if homes.get(name) not in (None, *_HOME)]
-        if mine:
-            raise TypeError(
-                f"{type(self).__name__} defines {', '.join(mine)}, which scikit-learn's training calls and fastmlp's "
-                "does not: it would be trained as if that were not there."
-            )
-
     def _begin_anew(self, layout: Layout, dtype: np.dtype) -> None:
         """Draw new weights and set the attributes of a network that has seen nothing."""
         self.n_iter_ = 0
@@ -451,7 +319,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, incremental: bool
     ) -> tuple[Weights, Callable[[], object]]:
         """Train; return the weights, and what warns of how training ended, if anything is to be said."""
-        self._check_hooks()
+        check_hooks(self)
         hidden_layer_sizes = self._hidden_layer_sizes()
         first_pass = not hasattr(self, "coefs_") or (not self.warm_start and not incremental)
         given = (X, y, sample_weight)
@@ -477,7 +345,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
                 f"y must be for as many outputs as the network has that warm_start and partial_fit go on with, "
                 f"{weights.layout.units[-1]}, got a y for {n_outputs}."
             )
-        callbacks = _Callbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
+        callbacks = Callbacks(self, *given) if hasattr(self, "_skl_callbacks") else None
         if self.solver in STOCHASTIC_SOLVERS:
             trained = self._run_stochastic(X, targets, sample_weight, incremental, weights, loss, callbacks)
         elif self.solver == "lbfgs":
@@ -496,7 +364,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         incremental: bool,
         weights: Weights,
         loss: str,
-        callbacks: _Callbacks | None,
+        callbacks: Callbacks | None,
     ) -> tuple[Weights, Callable[[], object]]:
         spec = self._network_spec(weights.layout, weights.vector.dtype, loss)
         spec.check_differentiable()
@@ -530,7 +398,7 @@ class BaseMLP(CallbackSupportMixin, BaseEstimator):
         sample_weight: np.ndarray | None,
         weights: Weights,
         loss: str,
-        callbacks: _Callbacks | None,
+        callbacks: Callbacks | None,
     ) -> tuple[Weights, Callable[[], object]]:
         dtype = self._lbfgs_dtype(X, targets, weights) if self.dtype is None else np.dtype(self.dtype)
         spec = self._network_spec(weights.layout, dtype, loss)

@@ -51,7 +51,8 @@ def fit_lbfgs(
 ) -> tuple[Weights, Any]:
     """Minimise the loss from the given weights; set ``n_iter_`` and ``loss_``; return the weights and scipy's result.
 
-    The weights have the estimator's `dtype`, or float64 where that is None, even if `spec` evaluates the loss in float32.
+    The weights have the estimator's `dtype`, or float64 where that is None, also where `spec` evaluates the loss in
+    float32.
     `callbacks` is an object with `begins` and `ends`, or None.
     """
     from scipy.optimize import minimize

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._hooks import overridden
 from fastmlp._parameters import Entry
 from fastmlp.backends import Backend, configured
 from fastmlp.spec import NetworkSpec
@@ -106,15 +107,10 @@ def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods
 
     `methods` are those that a subclass may not have for itself.
     """
-    from fastmlp.estimators import MLPClassifier, MLPRegressor
-
-    attributes, own = vars(estimator), type(estimator)
-    if own not in (MLPClassifier, MLPRegressor):
-        base = MLPClassifier if isinstance(estimator, MLPClassifier) else MLPRegressor
-        if any(getattr(own, name, None) is not getattr(base, name, None) for name in methods):
-            return False
+    attributes = vars(estimator)
     return (
-        attributes.get("_shown_weights") is weights
+        not overridden(type(estimator), methods)
+        and attributes.get("_shown_weights") is weights
         and type(attributes.get("coefs_")) is type(attributes.get("intercepts_")) is list
         and spec.dtype == weights.vector.dtype
         and attributes.get("n_features_in_") == spec.units[0]

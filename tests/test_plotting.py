@@ -74,6 +74,13 @@ def boundary(X=None, **options):
     return DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X if X is None else X, **options)
 
 
+def test_columns_of_a_frame_name_the_axes():
+    pandas = pytest.importorskip("pandas")
+    display = boundary(X=pandas.DataFrame(XOR_X, columns=["one", "other"]))
+    assert (display.ax_.get_xlabel(), display.ax_.get_ylabel()) == ("one", "other")
+    np.testing.assert_array_equal(display.response, boundary().response)
+
+
 def test_short_names_of_line_options():
     display = ActivationDisplay.from_activation("tanh", c="r", lw=3)
     assert {(line.get_color(), line.get_linewidth()) for line in display.lines_} == {("r", 3)}

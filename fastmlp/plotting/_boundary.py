@@ -103,7 +103,10 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             raise ValueError(
                 f"Expected a network with 2 inputs and X of shape (n, 2), n at least 1, got {net.units[0]}, {shape}."
             )
-        check_finite("X", as_numbers("X", X))
+        numbers = as_numbers("X", X)
+        check_finite("X", numbers)
+        if not hasattr(X, "columns"):  # a frame's names are those of the axes
+            X = numbers.astype(np.float64)
         options |= {"response_method": "predict", "grid_resolution": grid_resolution, "eps": eps, "ax": ax}
         if net.units[-1] > 1:
             return cls.from_estimator(_Classes(net), X, **options)
