@@ -76,17 +76,6 @@ def coded(binarizer: LabelBinarizer) -> np.ndarray | None:
     return binarizer.classes_ if is_coded and not binarizer.sparse_input_ else None
 
 
-def are_comparable(y: Any, predicted: np.ndarray) -> bool:
-    """Return whether two arrays of plain labels, one for each row, can be compared label by label."""
-    return (
-        type(y) is np.ndarray
-        and y.ndim == 1
-        and y.shape == predicted.shape
-        and y.dtype.kind == predicted.dtype.kind
-        and y.dtype.kind in "biuU"
-    )
-
-
 class CodeTable:
     """The codes of plain labels, for few of them at a time.
 

@@ -55,8 +55,8 @@ def number(value: Any) -> Any:
     >>> import numpy as np
     >>> from fastmlp._numbers import number
     >>> z = number(np.float64(2.0))
-    >>> (z > 0) + (z > 1), (z < 0) - (z > 0), -(1 / (z - 2)) < 0
-    (2, -1, True)
+    >>> (z > 0) + (z > 1), (z < 0) - (z > 0), float(-(z / 2))
+    (2, -1, -1.0)
     """
     kind = type(value)
     if kind in _CLASSES:

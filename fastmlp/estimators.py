@@ -1,6 +1,6 @@
 """MLPClassifier and MLPRegressor: scikit-learn's estimators on the backends of fastmlp.
 
-This module is the face: validation, encoding, predictions. It does no arithmetic of its own.
+This module is the face: validation, encoding, predictions.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target, unique_labels
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from fastmlp import _labels
+from fastmlp import _labels, _scores
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
 from fastmlp._increment import bound_first
 from fastmlp._parameters import name_of
@@ -288,15 +288,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _validation_score(self, backend: Backend, spec: NetworkSpec, weights: Weights, part: Validation) -> float:
         outputs = backend.forward(spec, weights.vector, part.X)
-        if part.targets.ndim == 2:
-            right = ((outputs > 0.5) == (part.targets > 0.5)).all(axis=1)
-        elif len(self.classes_) == 1:
-            right = np.ones(len(outputs))  # the only class is predicted whatever the output
-        elif self.n_outputs_ == 1:
-            right = (outputs[:, 0] > 0.5) == part.targets
-        else:
-            right = outputs.argmax(axis=1) == part.targets
-        return float(np.average(right, weights=part.sample_weight))
+        return _scores.accuracy_of_outputs(outputs, part.targets, len(self.classes_), part.sample_weight)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -549,12 +541,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        if sample_weight is None and _labels.are_comparable(y, predicted):
-            n, n_right = len(y), int(np.count_nonzero(y == predicted))
-            # At more labels than half the rows scikit-learn warns.
-            if n <= 20 or 2 * (len(self.classes_) + n - n_right) < n:
-                return n_right / n
-        return accuracy_score(y, predicted, sample_weight=sample_weight)
+        found = _scores.accuracy(y, predicted, len(self.classes_)) if sample_weight is None else None
+        return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
@@ -799,7 +787,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         outputs = backend.forward(spec, weights.vector, part.X)
         if not np.isfinite(outputs).all():
             return np.nan
-        return _r2(part.targets, outputs, part.sample_weight)
+        return _scores.r2_of_outputs(part.targets, outputs, part.sample_weight)
 
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
@@ -948,11 +936,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        if sample_weight is None and _are_plain_numbers(y, predicted):
-            dtype = np.result_type(y, predicted)
-            pair = (array.astype(dtype, copy=False).reshape(len(y), -1) for array in (y, predicted))
-            return _r2(*pair, None)
-        return r2_score(y, predicted, sample_weight=sample_weight)
+        found = _scores.r2(y, predicted) if sample_weight is None else None
+        return r2_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def _prediction_forms(self) -> tuple[str, None]:
         return ("column" if self.n_outputs_ == 1 else "outputs"), None
@@ -978,17 +963,6 @@ def _column(y: np.ndarray) -> np.ndarray:
     return column
 
 
-def _are_plain_numbers(y: Any, predicted: np.ndarray) -> bool:
-    """Return whether `r2_score` would take these two as they are, without error or warning."""
-    return (
-        type(y) is np.ndarray
-        and y.dtype in (np.float32, np.float64)
-        and y.shape == predicted.shape
-        and len(y) > 1
-        and bool(np.isfinite(y).all() and np.isfinite(predicted).all())
-    )
-
-
 def _probabilities(outputs: np.ndarray) -> np.ndarray:
     """Return a column for each class."""
     return outputs if outputs.shape[1] > 1 else np.hstack([1 - outputs, outputs])
@@ -997,14 +971,3 @@ def _probabilities(outputs: np.ndarray) -> np.ndarray:
 def _flat(outputs: np.ndarray) -> np.ndarray:
     """Return a single output as a vector."""
     return outputs.ravel() if outputs.shape[1] == 1 else outputs
-
-
-def _r2(y: np.ndarray, predictions: np.ndarray, sample_weight: np.ndarray | None) -> float:
-    """Return the coefficient of determination, averaged over outputs, by the rules of `sklearn.metrics.r2_score`."""
-    weight = 1.0 if sample_weight is None else sample_weight[:, np.newaxis]
-    numerator = (weight * (y - predictions) ** 2).sum(axis=0)
-    denominator = (weight * (y - np.average(y, axis=0, weights=sample_weight)) ** 2).sum(axis=0)
-    constant = denominator == 0
-    scores = 1 - numerator / np.where(constant, 1, denominator)
-    scores = np.where(constant, np.where(numerator == 0, 1.0, 0.0), scores)
-    return float(scores.mean())
