@@ -37,7 +37,7 @@ typedef struct fm_layer {
     const fm_activation_kernel *kernel; /* NULL for softmax */
     const double *activation_params;
     char *z, *a, *delta;       /* (rows, ld), real */
-    char *turned; /* (fan_in, turned_ld): inputs of a block, or deltas, transposed; NULL where there is no use for it */
+    char *transposed; /* (fan_in, transposed_ld): inputs of a block, or deltas; NULL where there is no use for it */
     /* For the deltas of the layer below, coefs^T is made panel by panel: `wider_panels` of panel + width columns, then
      * others of `panel`. */
     int64_t panel, wider_panels;
@@ -57,7 +57,7 @@ typedef struct fm_context {
     char *delta[2]; /* (rows, widest ld), where a block is not shared: the layers take turns */
     char *panel; /* of transposed coefs, for each slice */
     int64_t panel_bytes;
-    int64_t turned_ld;
+    int64_t transposed_ld;
     char *scratch_grad; /* of the coefs, in one block of rows */
     char *loss_scratch; /* for each slice */
     int64_t loss_scratch_bytes;

@@ -146,9 +146,9 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
     const int64_t m = to - from, n = layer->fan_out, ld = layer->ld;
     const int64_t place = layer->coefs + from * n * c->real;
     char *scratch = c->scratch_grad + place, *dw = grad + place, *sum = first ? dw : scratch;
-    char *turned = layer->turned ? layer->turned + from * c->turned_ld * c->real : NULL;
-    /* Deltas may need more room. What is turned for the layer above is not needed any more, unless by another thread. */
-    char *turned_delta = m >= n ? turned : c->shared || l == c->n_layers - 1 ? NULL : layer[1].turned;
+    char *transposed = layer->transposed ? layer->transposed + from * c->transposed_ld * c->real : NULL;
+    /* Deltas may need more room. What is transposed for the layer above is not needed any more, unless by another thread. */
+    char *turned_delta = m >= n ? transposed : c->shared || l == c->n_layers - 1 ? NULL : layer[1].transposed;
     int64_t of_inputs = FM_IN_FULL, of_deltas = FM_IN_FULL;
     if (fm_may_skip(m, n, b->rows))
         of_inputs = fm_skipping_cost(c, b->rows, m, n, FM_STEP_COST, in, ld_in);
@@ -157,16 +157,16 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
     if (of_inputs == FM_IN_FULL && of_deltas == FM_IN_FULL)
         return 0;
     if (of_deltas < of_inputs) { /* dW^T = delta^T a */
-        k->transpose(b->rows, n, layer->delta, ld, turned_delta, c->turned_ld);
-        if (!k->skipping_product(n, m, b->rows, turned_delta, c->turned_ld, in, ld_in, 0, NULL, scratch, scratch, m,
+        k->transpose(b->rows, n, layer->delta, ld, turned_delta, c->transposed_ld);
+        if (!k->skipping_product(n, m, b->rows, turned_delta, c->transposed_ld, in, ld_in, 0, NULL, scratch, scratch, m,
                                  FM_END_PLAIN, NULL))
             return 0;
         k->transpose(n, m, scratch, m, dw, n);
         return 1;
     }
-    k->transpose(b->rows, m, in, ld_in, turned, c->turned_ld);
-    if (!k->skipping_product(m, n, b->rows, turned, c->turned_ld, layer->delta, ld, 0, NULL, sum, sum, n, FM_END_PLAIN,
-                             NULL))
+    k->transpose(b->rows, m, in, ld_in, transposed, c->transposed_ld);
+    if (!k->skipping_product(m, n, b->rows, transposed, c->transposed_ld, layer->delta, ld, 0, NULL, sum, sum, n,
+                             FM_END_PLAIN, NULL))
         return 0;
     if (!first)
         k->add(m * n, sum, dw);

@@ -60,13 +60,44 @@ class Layout:
         self.n_parameters = end
 
     def allocate(self, dtype: np.dtype | type) -> np.ndarray:
-        """Return a zeroed, aligned parameter vector of `n_parameters` elements."""
+        """Return a parameter vector of zeros.
+
+        Parameters
+        ----------
+        dtype : numpy.dtype
+            float32 or float64.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
+            Aligned to 64 bytes.
+        """
         return aligned_zeros(self.n_parameters, dtype)
 
     def coefs(self, vector: np.ndarray) -> list[np.ndarray]:
-        """Return the weights of each layer, shapes ``(fan_in, fan_out)``, as views into `vector`."""
+        """Return the weights of each layer.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of ndarray of shape (fan_in, fan_out)
+            Views into `vector`.
+        """
         return [vector[start:end].reshape(shape) for start, end, shape in self._coefs]
 
     def intercepts(self, vector: np.ndarray) -> list[np.ndarray]:
-        """Return the biases of each layer, shapes ``(fan_out,)``, as views into `vector`."""
+        """Return the biases of each layer.
+
+        Parameters
+        ----------
+        vector : ndarray of shape (n_parameters,)
+
+        Returns
+        -------
+        list of ndarray of shape (fan_out,)
+            Views into `vector`.
+        """
         return [vector[start:end] for start, end in self._intercepts]

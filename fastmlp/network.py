@@ -243,6 +243,13 @@ class Network:
 
         ``net.coefs[0][1, 2] = 0.5`` changes the network. Assigning a list, ``net.coefs = [...]``, copies its values;
         an element of the tuple itself cannot be replaced.
+
+        Raises
+        ------
+        TypeError
+            When what is assigned is no list of arrays of numbers.
+        ValueError
+            When it has another length, or one of its arrays another shape or numbers that are not finite.
         """
         return tuple(self._spec.layout.coefs(self._params))
 
@@ -298,7 +305,17 @@ class Network:
         return self.coefs[self._check_layer(layer)].T
 
     def b(self, layer: int) -> np.ndarray:
-        """Return the biases of a layer, counted as by `W`: a writable view of shape (fan_out,).
+        """Return the biases of a layer, counted as by `W`.
+
+        Parameters
+        ----------
+        layer : int
+            From 1 (the first hidden layer) to the number of weight layers.
+
+        Returns
+        -------
+        ndarray of shape (fan_out,)
+            Writable view: ``intercepts[layer - 1]``.
 
         Raises
         ------

@@ -136,16 +136,16 @@ def _adam(
     tiny: float,
     step: float,
     beta_1: float,
-    rest_1: float,
+    one_minus_beta_1: float,
     beta_2: float,
-    rest_2: float,
+    one_minus_beta_2: float,
     epsilon: float,
 ) -> tuple[np.ndarray, ...]:
     # m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  w <- w - rate sqrt(1 - b2^t)/(1 - b1^t) m / (sqrt(v) + eps):
     # Kingma and Ba (2014), arXiv:1412.6980, in the order of computation given at the end of its section 2. An epsilon
     # below the smallest normal number of the dtype counts as that: a weight without gradient would move by 0 / 0.
-    m = beta_1 * _normal(m, tiny) + rest_1 * g
-    v = beta_2 * _normal(v, tiny) + rest_2 * (g * g)
+    m = beta_1 * _normal(m, tiny) + one_minus_beta_1 * g
+    v = beta_2 * _normal(v, tiny) + one_minus_beta_2 * (g * g)
     return w - step * m / (np.sqrt(v) + np.maximum(epsilon, tiny)), m, v
 
 

@@ -426,7 +426,7 @@ class CStepper(CTrainer):
         if not self._free.acquire(blocking=False):
             return False
         self._run.epoch = 0
-        rows, aims = self._rows.struct, self._targets.struct
+        rows, into = self._rows.struct, self._targets.struct
         try:
             # The arrays must live, and be no one else's, as long as C has their addresses.
             self._taken = x, y = ffi.from_buffer(X), ffi.from_buffer(targets)
@@ -436,9 +436,9 @@ class CStepper(CTrainer):
         rows.n_rows, rows.x = n, x
         is_finite = lib.fm_all_finite(self._dtype, n * self._width, x)
         if self._coded:
-            aims.codes = ffi.cast("int32_t *", y)
+            into.codes = ffi.cast("int32_t *", y)
         else:
-            aims.y = y
+            into.y = y
             is_finite = is_finite and lib.fm_all_finite(self._dtype, n * self._n_outputs, y)
         if not is_finite:
             self.leave()

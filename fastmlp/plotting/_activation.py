@@ -65,6 +65,8 @@ class ActivationDisplay:
 
         Raises
         ------
+        TypeError
+            When `activation` is neither of these, or z does not hold real numbers.
         ValueError
             When the activation is unknown, or couples the units of a layer (softmax): then it is no function of one z.
         ImportError

@@ -54,9 +54,9 @@ def _entry(name: str, registry: dict[str, Any], key: str, **changes: Any) -> Non
     PLANTED[name] = _planted(lambda: patch.dict(registry, {key: replace(registry[key], **changes)}))
 
 
-def _adam_inside(w, g, m, v, tiny, step, beta_1, rest_1, beta_2, rest_2, epsilon):
-    m = beta_1 * m + rest_1 * g
-    v = beta_2 * v + rest_2 * g**2
+def _adam_inside(w, g, m, v, tiny, step, beta_1, one_minus_beta_1, beta_2, one_minus_beta_2, epsilon):
+    m = beta_1 * m + one_minus_beta_1 * g
+    v = beta_2 * v + one_minus_beta_2 * g**2
     return w - step * m / np.sqrt(v + epsilon), m, v
 
 
