@@ -12,16 +12,20 @@ _STEPS_OF_SCORES = ("_forward_pass_fast", "_predict", "_score", "_score_with_fun
 _STEPS_OF_LBFGS = ("_fit_lbfgs", "_loss_grad_lbfgs", "_unpack")
 
 
+_HOME = ("fastmlp.estimators", "fastmlp._base")
+"""Where the library's estimators are."""
+
+
 def overridden(cls: type, names: Iterable[str]) -> list[str]:
     """Return those of these methods that a class does not have as the library's class that it derives from."""
-    home = next(base for base in cls.__mro__ if base.__module__.startswith("fastmlp."))
+    home = next(base for base in cls.__mro__ if base.__module__ in _HOME)
     return [name for name in names if getattr(cls, name, None) is not getattr(home, name, None)]
 
 
 def check_hooks(estimator: Any) -> None:
     """Refuse a subclass that changes scikit-learn's training by methods which fastmlp's does not call."""
     cls = type(estimator)
-    if cls.__module__.startswith("fastmlp."):
+    if cls.__module__ in _HOME:
         return
     names = _STEPS
     if estimator.solver == "lbfgs":

@@ -18,6 +18,7 @@ _METHODS = (
     *(f"__{name}__" for name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "pos", "abs", "round")),
     *(f"__{reflected}{name}__" for name in _OPERATORS for reflected in ("", "r")),
 )
+_OF_UFUNCS = ("accumulate", "outer", "reduce", "reduceat")
 
 
 def _make_class(real: type) -> type:
@@ -26,8 +27,11 @@ def _make_class(real: type) -> type:
 
         def value(self: Any, *others: Any) -> Any:
             result = of_real(self, *others)
-            if type(result) is real:
+            kind = type(result)
+            if kind is real:
                 return made(result)
+            if kind is np.bool_:
+                return bool(result)
             if result is NotImplemented:  # two of these numbers of different types
                 result = of_real(real(self), *map(_plain, others))
             return number(result)
@@ -75,7 +79,17 @@ def of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
     def value(*arguments: Any, **named: Any) -> Any:
         return number(function(*map(_plain, arguments), **named))
 
+    if isinstance(function, np.ufunc):
+        for name in _OF_UFUNCS:
+            setattr(value, name, of_numbers(getattr(function, name)))
     return value
+
+
+class _Array(np.ndarray):
+    """An array whose elements are these numbers."""
+
+    def __getitem__(self, key: Any) -> Any:
+        return number(super().__getitem__(key))
 
 
 class _Numpy(SimpleNamespace):
@@ -87,10 +101,13 @@ _numpy = _Numpy()
 
 
 def in_place_of(value: Any) -> Any:
-    """Return what stands for NumPy, for one of its functions or for one of its numbers; other things as they are."""
+    """Return what stands for NumPy, its functions, arrays, numbers and their types; other things as they are."""
     if value is np:
         return _numpy
     if isinstance(value, (type, ModuleType)):
-        return value
-    is_numpys = isinstance(value, np.ufunc) or getattr(np, getattr(value, "__name__", ""), None) is value
+        return _CLASSES.get(value, value)
+    if type(value) is np.ndarray:
+        return value.view(_Array)
+    name = getattr(value, "__name__", None)
+    is_numpys = isinstance(value, np.ufunc) or (isinstance(name, str) and getattr(np, name, None) is value)
     return of_numbers(value) if is_numpys else number(value)

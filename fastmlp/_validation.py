@@ -84,7 +84,7 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
     """
     if hasattr(array, "tocsr"):
         raise TypeError(f"{name} must be a dense array, got a sparse one of type {type(array).__name__}.")
-    if np.ma.is_masked(array):
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
         raise ValueError(f"{name} must not have masked entries, got {np.ma.count_masked(array)}.")
     try:
         numbers = _without_missing(array) if hasattr(array, "to_numpy") else np.asarray(array)
@@ -99,7 +99,7 @@ def _without_missing(frame: Any) -> np.ndarray:
     array = np.asarray(frame)
     if array.dtype != object or not hasattr(frame, "dtypes"):
         return array
-    dtypes = frame.dtypes if frame.ndim > 1 else [frame.dtypes]
+    dtypes = frame.dtypes if array.ndim > 1 else [frame.dtypes]
     if not all(getattr(dtype, "kind", "O") in "biuf" for dtype in dtypes):
         return array
     return frame.to_numpy(dtype=np.float64, na_value=np.nan)

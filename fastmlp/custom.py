@@ -127,7 +127,8 @@ def activation(
         change any more, as compiled code would not see that. The compiled backends, "c" and "numba", need Numba and a
         function that Numba compiles: arithmetic, comparisons, ``math`` and ``numpy`` functions of numbers, loops, other
         such functions. They compute with numbers of the network's dtype, and with integers of 64 bits; where that makes
-        another function of it, the first use is a ValueError. Not given: a decorator is returned.
+        another function of it at the points of the Notes, with the default parameters, its first use is a ValueError.
+        Not given: a decorator is returned.
     name : str, optional
         None: the name of the function.
     derivative : callable

@@ -17,6 +17,7 @@ import weakref
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from math import exp
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -294,8 +295,10 @@ def test_functions_of_math_that_return_integers(any_backend, dtype):
 
 
 def test_arguments_that_a_function_need_not_be_given(any_backend, dtype):
-    def scaled(z, by=math.pi, a=0.25):
-        return by * (z + (z * z + a) ** 0.5)
+    missing = None
+
+    def scaled(z, by=math.pi, a=0.25, b=None):
+        return by * (z + (z * z + a) ** 0.5) if b is None and missing is None else 0.0
 
     def squareplus(z):
         return scaled(z) / math.pi
@@ -362,7 +365,7 @@ def test_integers_that_are_too_large_for_compiled_code(compiled_backend, dtype):
     fastmlp.activation(series, derivative=shorter, needs="preactivation")
     fastmlp.loss(lambda a, y: square(a - y), name="large", derivative=lambda a, y: 50 * (a - y))
     for options, where in (({"output_activation": "series"}, "for -20.4547"), ({"loss": "large"}, "for ")):
-        net = Network([1, 1], **options, random_state=0, dtype="float64", backend=compiled_backend.name)
+        net = Network([1, 1], **options, random_state=0, dtype=dtype, backend=compiled_backend.name)
         with pytest.raises(ValueError, match=f"Compiled, the function of .* {where}.* in Python .*64 bits"):
             net.loss([[1.0]], [1.0])
 
@@ -390,7 +393,15 @@ def test_numbers_of_functions_of_numpy():
     assert in_place_of(np).sign(z) + (in_place_of(np).isfinite(z) + (z < 0)) == 1
     assert type(in_place_of(np.where)(z < 0, z, 1.0) < 0) is bool
     assert type(in_place_of(np.float32(2.0)) > 1) is bool
-    assert in_place_of(np).float32 is np.float32
+    assert np.dtype(in_place_of(np).float32) == np.float32
+    assert (in_place_of(np.float64)(z) < 0) + (z < 1) == 2
+    assert in_place_of(np).maximum.reduce([z, 0.0]) + (in_place_of(np.add).accumulate([1.0, z])[1] < 0) == 1
+    table = np.array([1.0, 2.0, 4.0])
+    assert (in_place_of(table)[1] > 1) + (in_place_of(table)[1:][1] > 1) == 2
+    table[1] = 0.0
+    assert in_place_of(table)[1] == 0
+    odd = SimpleNamespace(__name__=3)
+    assert all(in_place_of(thing) is thing for thing in (None, "text", 3, abs, math, odd))
     assert hash(z) == hash(-2.0)
     assert (-z, abs(z), round(z, 1), +z) == (2, 2, -2, -2)
 

@@ -43,6 +43,23 @@ def test_masked_entries_are_refused():
         check_inputs(X, spec())
 
 
+def test_frames_of_other_libraries():
+    class Frame:
+        dtypes = ("text", "number")
+
+        def to_numpy(self):
+            return self.__array__()
+
+        def __array__(self, dtype=None, copy=None):
+            return np.array([["a", 1.0]], dtype=object)
+
+    with pytest.raises(TypeError, match="X must hold real numbers"):
+        check_inputs(Frame(), spec(units=(2, 1)))
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"_mask": [1.0, 2.0], "b": [3.0, 4.0]})
+    np.testing.assert_array_equal(check_inputs(frame, spec(units=(2, 1))), [[1, 3], [2, 4]])
+
+
 def test_frames_whose_numbers_may_be_missing():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(np.arange(20.0).reshape(5, 4)).astype({0: "Int64", 1: "Float64"})

@@ -1,4 +1,4 @@
-"""The asv suites. Run ``asv run`` in the folder above; each time stands beside the loss or the error reached in it."""
+"""The asv suites. Run ``asv run`` in the folder above; beside each time stands a loss or an error."""
 
 import sys
 from pathlib import Path

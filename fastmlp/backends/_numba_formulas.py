@@ -161,7 +161,7 @@ def activation_kernel(entry: Activation, real: type, *, derivative: bool) -> Any
             return kernel(template, title, _block_signature(real), keep=False, formula=function, count=n)
 
         def run(made: Any, first: np.ndarray, block: np.ndarray, out: np.ndarray) -> None:
-            made.ctypes(1, len(out), len(out), *_numba_own.places(first, out, block, out))
+            made.ctypes(1, len(out), len(out), *_numba_own.places(first, out, block.astype(real), out))
 
         return _numba_own.compiled(entry, derivative, real, make, run)
     if entry.jacobian_product is not None:

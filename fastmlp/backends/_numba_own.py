@@ -188,8 +188,7 @@ def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any], run
         except _FAILURES as error:
             failures.append(error)
             continue
-        if real is np.float64:  # in float32 a formula may be as inaccurate as it likes
-            _compare(entry, which, partial(run, made))
+        _compare(entry, which, real, partial(run, made))
         return made
     what = ("function", "derivative")[which]
     raise ValueError(
@@ -199,25 +198,33 @@ def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any], run
     ) from failures[-1]
 
 
-def _compare(entry: Any, which: int, run: Callable[..., None]) -> None:
+def _compare(entry: Any, which: int, real: type, run: Callable[..., None]) -> None:
+    """Raise ValueError where compiled code is far from the function in Python, which it may be in Python as well.
+
+    So far as to be another function: what rounding of the first argument, or of all to `real`, changes there, compiled
+    code may change, too.
+    """
     oracle, columns = entry.oracle(which)
-    got = np.ones(len(columns[0]))
+    rounded = [column.astype(real) for column in columns]
+    got = np.ones(len(columns[0]), real)
     if entry.kind == "activation":
-        run(columns[0], np.array([column[0] for column in columns[1:]] or [0.0]), got)
+        run(rounded[0], np.array([column[0] for column in columns[1:]] or [0.0]), got)
     else:
-        run(*columns, got)
+        run(*rounded, got)
+    share, eps = (1e-6 if real is np.float64 else 1e-2), np.finfo(real).eps
     with np.errstate(all="ignore"):
         expected = oracle(*columns)
-        # What rounding of an argument changes, compiled code may change, too.
-        nearby = oracle(columns[0] * (1 + 4 * np.finfo(float).eps), *columns[1:])
-        allowed = 1e-6 * (1 + np.abs(expected)) + 10 * np.nan_to_num(np.abs(nearby - expected), nan=np.inf)
+        others = [oracle(columns[0] * (1 + step), *columns[1:]) for step in (-4 * eps, 4 * eps)]
+        changes = [np.nan_to_num(np.abs(other - expected), nan=np.inf) for other in (*others, oracle(*rounded))]
+        allowed = share * (1 + np.abs(expected)) + 10 * np.maximum.reduce(changes)
         wrong = np.isfinite(expected) & ~(np.abs(got - expected) <= allowed)
     if wrong.any():
         i = int(wrong.argmax())
         raise ValueError(
             f"Compiled, the {('function', 'derivative')[which]} of the {entry.kind} {entry.name!r} returns {got[i]:g} "
-            f"for {', '.join(f'{column[i]:g}' for column in columns)}, but in Python {expected[i]:g}. Integers of "
-            "compiled code have 64 bits: write it with floats, or choose backend='numpy', which runs any Python."
+            f"for {', '.join(f'{column[i]:g}' for column in columns)}, but in Python {expected[i]:g}. Compiled code "
+            "has integers of 64 bits, and exp, log and tanh whose last digit may differ: write it with floats, or "
+            "choose backend='numpy', which runs any Python."
         )
 
 
