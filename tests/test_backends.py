@@ -9,6 +9,7 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from conftest import KINDS
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS, Data, Plan, available_backends, get_backend
 from fastmlp.losses import LOSSES
 from fastmlp.solvers import SOLVERS, SolverState
+from fastmlp.spec import make_spec
 
 UNITS = [5, 7, 3, 4]
 N_STEPS = 20
@@ -190,6 +192,18 @@ def test_edits_of_a_csr_matrix_in_training(fast_backend, make_problem):
     problem.data.X.indices[:] = 2**30
     problem.data.X.indptr[1:] = 2**30
     assert trainer.run(1).data < before
+
+
+@pytest.mark.parametrize(
+    "edit", [{"indptr": [1, 2, 3]}, {"indptr": [0, 3, 2]}, {"indptr": [0, 2, 9]}, {"indices": [0, 1, 7]}]
+)
+def test_csr_that_points_outside_is_refused(fast_backend, edit):
+    spec = make_spec([3, 2], "tanh", "identity", "squared_error", "float64")
+    X = sp.csr_array(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]))
+    for name, values in edit.items():
+        setattr(X, name, np.array(values, dtype=np.int32))
+    with pytest.raises(ValueError, match="Expected ind"):
+        fast_backend.forward(spec, np.ones(spec.layout.n_parameters), X)
 
 
 def test_every_hyperparameter_reaches_the_kernels(fast_backend, oracle, make_problem, assert_agree, solver):
