@@ -439,10 +439,8 @@ class BaseMLP(CallbackSupportMixin, Constraints):
 
     def _check_targets(self, loss: Loss, targets: np.ndarray) -> None:
         """Raise ValueError where a loss of the user's is not defined for a target."""
-        extremes = (0.0, 1.0) if hasattr(self, "_label_binarizer") else (float(targets.min()), float(targets.max()))
-        for extreme in extremes:
-            if extreme not in loss.targets:
-                raise ValueError(f"The loss {loss.name!r} expects targets in {loss.targets}, got {extreme:g}.")
+        are_labels = hasattr(self, "_label_binarizer")
+        loss.check_targets(*((0.0, 1.0) if are_labels else (float(targets.min()), float(targets.max()))))
 
     def _stratified_by(self, data: Data) -> np.ndarray | None:
         return None

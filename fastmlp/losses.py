@@ -97,6 +97,21 @@ class Loss(Entry):
         """
         return (self.categorical_derivative if self.is_categorical(output_activation) else self.derivative)(a, y)
 
+    def check_targets(self, *extremes: float) -> None:
+        """Raise ValueError where it is not defined for one of these, the least and the largest target.
+
+        Examples
+        --------
+        >>> from fastmlp.losses import LOSSES
+        >>> LOSSES["poisson"].check_targets(-1.0, 2.0)
+        Traceback (most recent call last):
+        ...
+        ValueError: The loss 'poisson' expects targets in [0, inf), got -1.
+        """
+        for extreme in extremes:
+            if extreme not in self.targets:
+                raise ValueError(f"The loss {self.name!r} expects targets in {self.targets}, got {extreme:g}.")
+
     def is_categorical(self, output_activation: str) -> bool:
         """Return whether outputs and targets of a row are one distribution over classes under that activation.
 
