@@ -199,10 +199,10 @@ def compiled(entry: Any, which: int, real: type, make: Callable[[Any], Any], run
 
 
 def _compare(entry: Any, which: int, real: type, run: Callable[..., None]) -> None:
-    """Raise ValueError where compiled code is far from the function in Python, which it may be in Python as well.
+    """Raise ValueError where compiled code returns something else than the function in Python.
 
-    So far as to be another function: what rounding of the first argument, or of all to `real`, changes there, compiled
-    code may change, too.
+    It may differ by ten times as much as the results in Python differ where the first argument moves by some units in
+    the last place of `real`, or all arguments are rounded to it.
     """
     oracle, columns = entry.oracle(which)
     rounded = [column.astype(real) for column in columns]
