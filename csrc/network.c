@@ -148,18 +148,18 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
     char *scratch = c->scratch_grad + place, *dw = grad + place, *sum = first ? dw : scratch;
     char *transposed = layer->transposed ? layer->transposed + from * c->transposed_ld * c->real : NULL;
     /* Deltas may need more room. What is transposed for the layer above is not needed any more, unless by another thread. */
-    char *turned_delta = m >= n ? transposed : c->shared || l == c->n_layers - 1 ? NULL : layer[1].transposed;
+    char *transposed_delta = m >= n ? transposed : c->shared || l == c->n_layers - 1 ? NULL : layer[1].transposed;
     int64_t of_inputs = FM_IN_FULL, of_deltas = FM_IN_FULL;
     if (fm_may_skip(m, n, b->rows))
         of_inputs = fm_skipping_cost(c, b->rows, m, n, FM_STEP_COST, in, ld_in);
-    if (first && turned_delta && fm_may_skip(n, m, b->rows))
+    if (first && transposed_delta && fm_may_skip(n, m, b->rows))
         of_deltas = fm_skipping_cost(c, b->rows, n, m, FM_TURNED_STEP_COST, layer->delta, ld);
     if (of_inputs == FM_IN_FULL && of_deltas == FM_IN_FULL)
         return 0;
     if (of_deltas < of_inputs) { /* dW^T = delta^T a */
-        k->transpose(b->rows, n, layer->delta, ld, turned_delta, c->transposed_ld);
-        if (!k->skipping_product(n, m, b->rows, turned_delta, c->transposed_ld, in, ld_in, 0, NULL, scratch, scratch, m,
-                                 FM_END_PLAIN, NULL))
+        k->transpose(b->rows, n, layer->delta, ld, transposed_delta, c->transposed_ld);
+        if (!k->skipping_product(n, m, b->rows, transposed_delta, c->transposed_ld, in, ld_in, 0, NULL, scratch,
+                                 scratch, m, FM_END_PLAIN, NULL))
             return 0;
         k->transpose(n, m, scratch, m, dw, n);
         return 1;

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -92,7 +92,7 @@ class _Array(np.ndarray):
         return number(super().__getitem__(key))
 
 
-class _Numpy(SimpleNamespace):
+class _Numpy:
     def __getattr__(self, name: str) -> Any:
         return in_place_of(getattr(np, name))
 

@@ -831,7 +831,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     @with_callbacks
     @_fit_context(prefer_skip_nested_validation=True)
     def partial_fit(self, X, y, sample_weight=None):
-        """Train for one epoch on the rows given, keeping the state of the solver between calls; by "lbfgs" to the end.
+        """Train for one epoch on the rows given, keeping the state of the solver; with "lbfgs" for as many as `fit`.
 
         Parameters
         ----------

@@ -98,7 +98,17 @@ class Loss(Entry):
         return (self.categorical_derivative if self.is_categorical(output_activation) else self.derivative)(a, y)
 
     def check_targets(self, *extremes: float) -> None:
-        """Raise ValueError where it is not defined for one of these, the least and the largest target.
+        """Check that it is defined for targets.
+
+        Parameters
+        ----------
+        *extremes : float
+            The least and the largest of them.
+
+        Raises
+        ------
+        ValueError
+            When one of these is outside of `targets`.
 
         Examples
         --------

@@ -120,8 +120,9 @@ class Network:
         self._import_backend()
         hidden = [name for name, _ in spec.activations[:-1]]
         of_none = [] if hidden or not activation else [resolve_activation(activation, is_output=False)[0]]
-        kinds = {*hidden, *of_none}
-        factors = [*map(glorot_factor, hidden), glorot_factor("logistic" if kinds == {"logistic"} else "another")]
+        # The outputs have the smaller factor only where every hidden layer has it.
+        of_outputs = max(map(glorot_factor, hidden or of_none), default=glorot_factor("identity"))
+        factors = [*map(glorot_factor, hidden), of_outputs]
         draw_parameters(spec, factors, self._random_state, self._params)
 
     def _set_up(

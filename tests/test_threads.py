@@ -14,6 +14,7 @@ import threading
 import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -650,27 +651,40 @@ def test_all_that_fits_draw_is_noted_for_forks():
     assert not any(thread == threading.get_ident() for _, thread in _held._noted)
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
-def test_a_note_that_is_left_over_does_no_harm():
-    lock, locked, release = threading.RLock(), threading.Event(), threading.Event()
+@contextmanager
+def held_by_another_thread(lock, *, notes):
+    """Take a lock in a thread, within so many notes one in another; of these only the outermost is left."""
+    locked, release = threading.Event(), threading.Event()
 
     def hold():
         with _held.Noted(lock), lock:
+            for _ in range(notes - 1):
+                with _held.Noted(lock), lock:
+                    pass
             locked.set()
             release.wait()
 
     thread = threading.Thread(target=hold)
     thread.start()
     locked.wait()
-    left = _held.Noted(lock)
-    left.__enter__()
     try:
-        assert forks(lambda: str(lock.acquire(timeout=1)).encode()) == b"True"
+        yield
     finally:
-        left.__exit__()
         release.set()
         thread.join()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_a_note_that_is_left_over_does_no_harm():
+    lock = threading.RLock()
+    with held_by_another_thread(lock, notes=1):
+        left = _held.Noted(lock)
+        left.__enter__()
+        try:
+            assert forks(lambda: str(lock.acquire(timeout=1)).encode()) == b"True"
+        finally:
+            left.__exit__()
     # And a lock that this thread does hold stays held.
     with lock:
         assert forks(lambda: str(lock._is_owned()).encode()) == b"True"
@@ -679,23 +693,9 @@ def test_a_note_that_is_left_over_does_no_harm():
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_an_inner_note_leaves_the_outer_one():
-    lock, locked, release = threading.RLock(), threading.Event(), threading.Event()
-
-    def hold():
-        with _held.Noted(lock), lock:
-            with _held.Noted(lock), lock:
-                pass
-            locked.set()
-            release.wait()
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    locked.wait()
-    try:
+    lock = threading.RLock()
+    with held_by_another_thread(lock, notes=2):
         assert forks(lambda: str(lock.acquire(timeout=1)).encode()) == b"True"
-    finally:
-        release.set()
-        thread.join()
 
 
 @pytest.mark.parametrize("backend", available_backends())

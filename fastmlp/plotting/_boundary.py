@@ -83,7 +83,7 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         Raises
         ------
         TypeError
-            When X does not hold numbers, `threshold` is none, or an option is one of the two.
+            When X does not hold numbers, `threshold` is neither a number nor None, or an option is one of the two.
         ValueError
             When the network or X does not have two inputs, X has no rows or is not finite, or scikit-learn refuses an
             option.
