@@ -1,8 +1,8 @@
 """How far scikit-learn is from itself when only OpenBLAS's kernels change.
 
 ``python -m parity.spread`` runs every case that needs it in one subprocess per core type and writes `spread.json`;
-``python -m parity.spread --check`` only says whether the stored file belongs to the cases of today, and ``--itself``
-how often a run of scikit-learn's L-BFGS ends outside the interval of its other runs.
+``python -m parity.spread --check`` only says whether the stored file belongs to the cases of today, ``--itself`` how
+often a run of scikit-learn's L-BFGS ends outside the interval of its other runs, and ``--ours`` how often ours does.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import sklearn
 import threadpoolctl
 
 from parity import cases, compare
-from parity.subject import REFERENCE
+from parity.subject import REFERENCE, SUBJECT
 
 CORE_TYPES = ("Haswell", "SkylakeX", "Sandybridge", "Zen", "Nehalem", "Prescott")
 """Kernels to try; those that the processor cannot run, or that OpenBLAS was built without, drop out."""
@@ -158,11 +158,32 @@ def outside_itself(entries: dict[str, Any], rounding: float = 1e-12) -> tuple[in
     return sum(map(len, outside)), sum(map(sum, outside)), len(outside), sum(map(any, outside))
 
 
+def outside_theirs(entries: dict[str, Any], rounding: float = 1e-12) -> tuple[int, dict[str, float]]:
+    """Hold our final losses of L-BFGS against the interval of scikit-learn's stored ones and that of its run here.
+
+    Returns the number of fits and, for each outside, how far its loss is from the interval; both are relative.
+    """
+    fits, outside = 0, {}
+    for case in wanted():
+        stored = entries.get(case.id, {}).get("losses")
+        if case.stochastic or stored is None:
+            continue
+        runs = [*stored, compare.final_losses(compare.run(case, REFERENCE))]
+        ours = compare.final_losses(compare.run(case, SUBJECT))
+        for k, (loss, *theirs) in enumerate(zip(ours, *runs, strict=True)):
+            fits += 1
+            gap = max(min(theirs) - loss, loss - max(theirs)) / abs(loss)
+            if gap > rounding:
+                outside[f"{case.id}, fit {k + 1}"] = gap
+    return fits, outside
+
+
 def main() -> None:
     """Measure and write, or check."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--itself", action="store_true")
+    parser.add_argument("--ours", action="store_true")
     parser.add_argument("--child", metavar="FILE", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
@@ -170,6 +191,10 @@ def main() -> None:
     elif options.itself:
         losses, outside, fits, touched = outside_itself(load())
         print(f"{losses} final losses, {outside} outside the others' interval; {fits} fits, {touched} with one outside")
+    elif options.ours:
+        fits, gaps = outside_theirs(load())
+        print(f"{fits} final losses, {len(gaps)} outside scikit-learn's interval, by")
+        print(*(f"{gap:.1e}  {name}" for name, gap in sorted(gaps.items(), key=lambda item: item[1])), sep="\n")
     elif options.check:
         missing = [case.id for case in wanted() if case.container != "frame" and case.id not in load()]
         print(f"{len(missing)} cases without a spread", *missing, sep="\n")
