@@ -30,28 +30,40 @@ print(shares)
 # %%
 # The zigzag
 # ----------
-# One linear unit with two inputs, whose best weights are 1 and -1. With inputs in (0, 1) both derivatives of a row
-# share a sign, and the path goes to and fro; with the same inputs moved to mean 0 it does not.
+# One linear unit with two inputs, whose best weights are 1 and -1. With inputs in (0, 2) both derivatives of a row
+# share a sign, and the path goes to and fro; with the same inputs moved to mean 0 it does not. At a small rate both get
+# there in about as many steps, but the one goes twice as far. The detours grow with the rate, and with 0.75 they never
+# end, where inputs of mean 0 get there sooner than with any smaller rate.
 
 w_best = np.array([1.0, -1.0])
-inputs = rng.uniform(0, 1, size=(400, 2))
-paths = {}
-for name, data in {"inputs in (0, 1)": inputs, "inputs of mean 0": 2 * inputs - 1}.items():
+inputs = rng.uniform(0, 2, size=(400, 2))
+
+
+def descend(data, rate):
+    """Return the weights before each step, one for each row of data, and after the last."""
     net = Network.from_weights([np.array([[-1.0], [-0.5]])], [[0.0]])
     path = [net.coefs[0][:, 0].copy()]
     for x in data:
         (dW,), _ = net.gradients([x], [x @ w_best])
-        net.coefs[0][:] -= 0.5 * dW  # the bias stays 0
+        net.coefs[0][:] -= rate * dW  # the bias stays 0
         path.append(net.coefs[0][:, 0].copy())
-    paths[name] = np.array(path)
-    close = int((np.linalg.norm(paths[name] - w_best, axis=1) > 0.05).sum())
-    print(f"{name}: {close} steps to within 0.05 of the best weights")
+    return np.array(path)
+
+
+paths, steps, lengths = {}, {}, {}
+for name, data in {"inputs in (0, 2)": inputs, "inputs of mean 0": inputs - 1}.items():
+    for rate in (0.25, 0.5, 0.75):
+        path = paths[name, rate] = descend(data, rate)
+        steps[name, rate] = int((np.linalg.norm(path - w_best, axis=1) > 0.05).sum())
+        lengths[name, rate] = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
+        print(f"{name}, rate {rate}: {steps[name, rate]} steps farther than 0.05 from the best weights, ", end="")
+        print(f"a way {lengths[name, rate]:.3g} long")
 
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
 axes[0].bar(list(shares), list(shares.values()), color=["#d6604d", "#2166ac"])
 axes[0].set(ylabel="share of units", title="all gradients of a unit\nhave the same sign", ylim=(0, 1.05))
-for ax, (name, path) in zip(axes[1:], paths.items(), strict=True):
-    ax.plot(*path.T, marker=".", linewidth=0.8)
+for ax, name in zip(axes[1:], ("inputs in (0, 2)", "inputs of mean 0"), strict=True):
+    ax.plot(*paths[name, 0.5].T, marker=".", linewidth=0.8)
     ax.plot(*w_best, "k*", markersize=12)
-    ax.set(title=name, xlabel="first weight", ylabel="second weight", xlim=(-1.2, 1.2), ylim=(-1.2, 0.2))
+    ax.set(title=f"{name}, rate 0.5", xlabel="first weight", ylabel="second weight", xlim=(-1.2, 1.3), ylim=(-1.3, 0.7))
 plt.show()

@@ -64,9 +64,10 @@ fig, axes = plt.subplots(1, 4, figsize=(13, 3.2), layout="constrained", sharey=T
 axes[0].plot(x, folds(5).forward(x), color="black", linewidth=0.8)
 axes[0].set(title="by hand: 5 layers of 2 units", xlabel="x")
 for ax, (depth, units) in zip(axes[1:], shapes.items(), strict=True):
-    ax.plot(x, y, color="black", linewidth=0.8, label="target")
     for activation in ("tanh", "relu"):
         ax.plot(x, best[activation, depth], label=activation)
+    ax.plot(x, y, "k:", linewidth=1, label="target")
     ax.set(title=f"learned: {units}", xlabel="x")
-axes[1].legend()
+axes[0].set_ylim(-0.4, 1.5)
+axes[1].legend(loc="upper right", ncols=3, fontsize="small")
 plt.show()

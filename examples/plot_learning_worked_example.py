@@ -35,7 +35,7 @@ print(trace)
 # %%
 # In the circles stand the activations, on the lines the weights; derivatives of the loss are purple.
 
-trace.plot(precision=4)
+display = trace.plot(precision=4)
 
 # %%
 # One derivative, path by path

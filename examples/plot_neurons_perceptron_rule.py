@@ -60,7 +60,9 @@ for name, (net, mistakes, cycle) in learned.items():
 
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.4), layout="constrained", sharey=True)
 for ax, (name, (net, _, cycle)) in zip(axes, learned.items(), strict=True):
-    DecisionBoundary.from_network(net, X, eps=0.5, ax=ax, levels=[0, 0.5, 1], cmap="RdBu_r", alpha=0.5)
+    options = {"levels": [0, 0.5, 1], "cmap": "RdBu_r", "alpha": 0.5}
+    # A fine grid, because some of its points lie on the line itself, and rounding says on which side they are.
+    DecisionBoundary.from_network(net, X, eps=0.5, grid_resolution=800, ax=ax, **options)
     ax.scatter(*X.T, c=TARGETS[name], cmap="gray_r", edgecolor="black", s=60, zorder=2)
     title = f"{name}: learned" if cycle is None else f"{name}: cycles"
     ax.set(title=title, aspect="equal", xticks=[0, 1], yticks=[0, 1])

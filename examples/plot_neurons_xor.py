@@ -35,7 +35,6 @@ print(by_hand.forward(X)[:, 0])
 # Steps have no gradient; tanh units do. Two of them and a logistic output are enough, from a good start; with a bad one
 # gradient descent may end in a local minimum or on a plateau. Of the starts 0 to 19 these learned it:
 
-learned = Network([2, 2, 1], output_activation="logistic", loss="log_loss", random_state=0)
 options = {"solver": "sgd", "learning_rate": 0.5, "momentum": 0.9, "batch_size": 4, "epochs": 1000}
 good = []
 for seed in range(20):

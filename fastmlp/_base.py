@@ -143,6 +143,10 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""
         weights = self._present_weights()
         vector = weights.vector
+        if X.dtype.kind not in "biuf":
+            # Objects that scikit-learn's validation lets pass: what it would do first with them says what is wrong.
+            X @ self.coefs_[0]
+            X = X.astype(np.float64)
         if self.dtype is None:
             dtype = np.result_type(X.dtype, vector.dtype)
             dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)

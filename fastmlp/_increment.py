@@ -19,7 +19,7 @@ from fastmlp._short import ODD, is_ordinary, setting
 from fastmlp._sklearn import warn
 from fastmlp._snapshot import Snapshot
 from fastmlp._threads import threads
-from fastmlp.backends import Backend, Plan
+from fastmlp.backends import Backend, Plan, has_own_shuffle
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import DEFAULT_BATCH_SIZE
 
@@ -119,6 +119,11 @@ class Increment:
         )
         self._stepper = backend.stepper(spec, weights.vector, plan, capacity, self._table is not None)
 
+    @property
+    def takes_classes(self) -> bool:
+        """Whether it is a classifier's."""
+        return self._table is not None
+
     def holds(self, attributes: dict[str, Any]) -> bool:
         """Return whether the estimator is as it was left."""
         try:
@@ -130,6 +135,7 @@ class Increment:
                 and all(entry.is_current for entry in self._own)
                 and attributes.get("_label_binarizer") is self._binarizer
                 and attributes.get("classes_") is self._classes
+                and (self._table is None or self._table.is_of(self._classes, self._binarizer.classes_))
                 and self._optimizer.state is self._solver
                 and self._random_state._bit_generator is self._bit_generator
                 and "feature_names_in_" not in attributes
@@ -241,7 +247,9 @@ def may_bind(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: B
         and type(X) is np.ndarray
         and X.dtype == spec.dtype
         and is_ordinary(estimator, spec, weights, _LONG_WAY)
-        and (seed is None or type(seed) is int or isinstance(seed, np.random.RandomState))
+        and (
+            seed is None or type(seed) is int or (isinstance(seed, np.random.RandomState) and not has_own_shuffle(seed))
+        )
         and type(estimator.hidden_layer_sizes) in (tuple, int)
         and not (estimator.verbose or estimator.warm_start or estimator.early_stopping)
         and (estimator.batch_size == "auto" or (type(estimator.batch_size) is int and estimator.batch_size > 0))
@@ -259,7 +267,7 @@ def bound_first(long_way: Callable[..., Any]) -> Callable[..., Any]:
             if not named:
                 done = step(estimator, X, y, None)
             else:
-                done = len(named) == 1 and "classes" in named and step(estimator, X, y, named["classes"])
+                done = step.takes_classes and named.keys() == {"classes"} and step(estimator, X, y, named["classes"])
             if done:
                 return estimator
         return long_way(estimator, X, y, sample_weight, *rest, **named)

@@ -95,6 +95,10 @@ class CodeTable:
         self._type = {"b": bool, "f": float, "U": str}.get(self._kinds, int)
         self.codes = {label: code for code, label in enumerate(self._classes)}
 
+    def is_of(self, *arrays: np.ndarray) -> bool:
+        """Return whether each of these holds the classes still: they may have been written to."""
+        return all(classes.tolist() == self._classes for classes in arrays)
+
     def are(self, classes: Any) -> bool:
         """Return whether these are the classes, plainly the same; False where that is not plain."""
         if type(classes) is np.ndarray and classes.ndim == 1 and classes.dtype.kind in self._kinds:

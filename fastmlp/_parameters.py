@@ -126,7 +126,7 @@ def look_up(registry: Mapping[str, _Entry], kind: str, name: object) -> _Entry:
     ValueError: Unknown colour 'blue'; expected one of 'red'.
     """
     if not isinstance(name, str):
-        raise TypeError(f"The name of a {kind} must be a string, got {name!r} of type {type(name).__name__}.")
+        raise TypeError(f"The {kind}'s name must be a string, got {name!r} of type {type(name).__name__}.")
     if name not in registry:
         raise ValueError(f"Unknown {kind} {name!r}; expected one of {', '.join(map(repr, registry))}.")
     return registry[name]

@@ -388,7 +388,11 @@ def extend_from(curve: Any, length: int, losses: list[float]) -> None:
     """Put losses in the place of what follows the first `length` numbers of a list, or of another such container."""
     while len(curve) > length:
         curve.pop()
-    curve.extend(losses)
+    if type(curve) is list:
+        curve.extend(losses)
+        return
+    for loss in losses:  # one by one, as scikit-learn does: somebody may be listening
+        curve.append(loss)
 
 
 def _reported(completed: EpochLosses, loss_scale: float) -> list[float]:

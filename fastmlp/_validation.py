@@ -90,6 +90,8 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
         numbers = _without_missing(array) if hasattr(array, "to_numpy") else np.asarray(array)
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length, got: {error}") from error
+    if numbers.ndim == 0 and numbers.dtype == object:
+        raise TypeError(f"{name} must be an array of numbers, got {array!r} of type {type(array).__name__}.")
     _check_kind(name, numbers.dtype)
     return numbers
 

@@ -310,10 +310,17 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
         Raises
         ------
+        sklearn.utils._param_validation.InvalidParameterError
+            When a parameter is not one that it may be (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers.
+            When `hidden_layer_sizes` holds no integers, or y is sparse and not multilabel.
         ValueError
-            When X or y does not have the expected form, or training ended in weights that are not finite.
+            When X or y does not have the expected form, the activation has no gradient (step), or training ended in
+            weights that are not finite.
+        AttributeError
+            When `early_stopping` is set under `warm_start` after a fit without it.
+        ImportError
+            When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
             When the weights of a batch sum to zero.
 
@@ -541,7 +548,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        found = _scores.accuracy(y, predicted, len(self.classes_)) if sample_weight is None else None
+        found = _scores.accuracy(y, predicted, len(self._label_binarizer.classes_)) if sample_weight is None else None
         return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def __sklearn_tags__(self) -> Any:
@@ -810,10 +817,17 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Raises
         ------
+        sklearn.utils._param_validation.InvalidParameterError
+            When a parameter is not one that it may be (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers, or y no numbers.
+            When `hidden_layer_sizes` holds no integers, or y is sparse or no numbers.
         ValueError
-            When X or y does not have the expected form, or training ended in weights that are not finite.
+            When X or y does not have the expected form, the activation has no gradient (step), or training ended in
+            weights that are not finite.
+        AttributeError
+            When `early_stopping` is set under `warm_start` after a fit without it.
+        ImportError
+            When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
             When the weights of a batch sum to zero.
 

@@ -42,7 +42,7 @@ _OWN = ("_alpha", "_backend_name", "_n_threads", "_params", "_random_state", "_s
 
 
 class Network:
-    """A fully connected network: ``a[l] = g_l(a[l-1] W[l] + b[l])``, layer after layer, and a loss at its end.
+    """A fully connected network: ``a[l] = g_l(a[l-1] coefs[l-1] + intercepts[l-1])``, and a loss at its end.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ class Network:
     TypeError, ValueError
         When a parameter is not what is expected, or the loss is not defined for the outputs.
     ImportError
-        When a backend is asked for by name that cannot be imported.
+        When a backend is asked for by name that cannot be imported; and, at its first use, when an activation or loss
+        of your own has to be compiled and Numba is not installed.
 
     Notes
     -----
@@ -437,7 +438,6 @@ class Network:
         ValueError
             When there is no such method.
 
-
         Notes
         -----
         It stays bound to the network's weights, keeps them alive, and follows edits in place and `fit`. It may be
@@ -459,7 +459,7 @@ class Network:
         )
 
     def preactivations(self, X: Any) -> list[np.ndarray]:
-        """Return ``z[l] = a[l-1] W[l] + b[l]`` of every weight layer: arrays of shape (n, units[l]), l = 1 ... L.
+        """Return ``z[l] = a[l-1] coefs[l-1] + intercepts[l-1]`` of all weight layers: arrays of shape (n, units[l]).
 
         Parameters and errors are those of `forward`.
 

@@ -7,7 +7,8 @@ the element of ``W[l]`` in row i and column j leads from unit j of layer l - 1 t
     a[l] = g_l(z[l])
 
     dL/da[l] = W[l+1]^T delta[l+1]                  dL/da[L] is the derivative of the loss itself
-    delta[l] = dL/da[l] * g_l'(z[l])                delta[l] is dL/dz[l]
+    delta[l] = dL/da[l] * g_l'(z[l])                delta[l] is dL/dz[l]; for softmax, whose units are
+                                                    coupled, (da[L]/dz[L])^T dL/da[L]
 
     dW[l] = delta[l] a[l-1]^T
     db[l] = delta[l]
@@ -126,8 +127,16 @@ class Trace:
 
         Raises
         ------
+        TypeError, ValueError
+            When an option is not one that `NetworkDisplay.plot` takes.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp import Network
+        >>> len(Network([2, 1], random_state=0).trace([1.0, 2.0], 3.0).plot().lines_)
+        2
         """
         from fastmlp.plotting import NetworkDisplay
 

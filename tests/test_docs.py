@@ -1,6 +1,7 @@
 """The snippets of the documentation, as doctests."""
 
 import doctest
+import re
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,19 @@ def test_snippets(page, monkeypatch):
     lines = ["" if line.startswith("```") else line for line in page.read_text(encoding="utf-8").splitlines()]
     test = doctest.DocTestParser().get_doctest("\n".join(lines), {}, page.name, str(page), 0)
     assert doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(test).failed == 0
+
+
+PYTHON = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if page.suffix == ".md" and PYTHON.search(page.read_text(encoding="utf-8"))],
+    ids=lambda page: page.name,
+)
+def test_snippets_of_python_run(page):
+    for block in PYTHON.findall(page.read_text(encoding="utf-8")):
+        exec(compile(block, page.name, "exec"), {})
 
 
 def test_every_chapter_points_to_its_examples():

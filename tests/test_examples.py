@@ -123,8 +123,15 @@ def test_example_activations_zero_centred(run):
     names = run("activations_zero_centred")
     assert names["shares"]["logistic"] == 1
     assert names["shares"]["tanh"] < 0.2
-    steps = [int((np.linalg.norm(path - names["w_best"], axis=1) > 0.05).sum()) for path in names["paths"].values()]
-    assert steps[0] > 2 * steps[1]
+    positive, centred = "inputs in (0, 2)", "inputs of mean 0"
+    assert np.ptp(names["inputs"], axis=0) == pytest.approx(np.ptp(names["inputs"] - 1, axis=0))
+    assert names["inputs"].min() > 0
+    assert abs((names["inputs"] - 1).mean()) < 0.05
+    steps, lengths = names["steps"], names["lengths"]
+    assert lengths[positive, 0.25] > 1.8 * lengths[centred, 0.25]
+    assert lengths[positive, 0.25] < lengths[positive, 0.5] < lengths[positive, 0.75] / 1e6
+    assert steps[centred, 0.75] < steps[centred, 0.5] < steps[centred, 0.25] < 50
+    assert steps[positive, 0.75] > 350
 
 
 def test_example_activations_dead_units(run):

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -22,6 +23,29 @@ EXCLUSIVE_OR = Network.from_weights(
 def close_figures():
     yield
     pyplot.close("all")
+
+
+def corners(text):
+    """The corners of a text, a tenth of its size within its box on each side."""
+    angle = text.get_rotation()
+    text.set_rotation(0)
+    box = text.get_window_extent()
+    text.set_rotation(angle)
+    anchor = text.get_transform().transform(text.get_position())
+    inner = box.expanded(0.8, 0.8).corners()[[0, 1, 3, 2]]
+    turn = np.array([[np.cos(np.radians(angle)), np.sin(np.radians(angle))]])
+    turn = np.vstack([turn, [-turn[0, 1], turn[0, 0]]])
+    return (inner - anchor) @ turn + anchor
+
+
+def overlap(a, b):
+    """Whether two rectangles do: no side of either has all of the other beyond it."""
+    for corners in (a, b):
+        for side in corners[1:3] - corners[:2]:
+            across = np.array([-side[1], side[0]])
+            if (a @ across).max() <= (b @ across).min() or (b @ across).max() <= (a @ across).min():
+                return False
+    return True
 
 
 def texts(display):
@@ -62,6 +86,20 @@ def test_the_convention(draw):
         (lambda: boundary(X=[[np.nan, 1]]), ValueError, "X must be finite"),
         (lambda: boundary(response_method="predict"), TypeError, "response_method is no option"),
         (lambda: boundary(class_of_interest=1), TypeError, "class_of_interest is no option"),
+        (lambda: boundary(X=[[1, 2], [3]]), ValueError, "X must be an array of numbers with rows of one length"),
+        (lambda: boundary(grid_resolution="a"), TypeError, "grid_resolution must be an integer"),
+        (lambda: boundary(eps="a"), TypeError, "eps must be a number"),
+        (lambda: DecisionBoundary.from_network(MLPClassifier(), XOR_X), TypeError, "net must be .*got MLPClassifier"),
+        (lambda: DecisionBoundary.from_estimator(EXCLUSIVE_OR, XOR_X), TypeError, "there is from_network"),
+        (lambda: NetworkDisplay.from_network(MLPRegressor()), TypeError, "net must be .*got MLPRegressor"),
+        (lambda: NetworkDisplay.from_estimator(EXCLUSIVE_OR), TypeError, "there is from_network"),
+        (lambda: NetworkDisplay.from_trace(EXCLUSIVE_OR), TypeError, "trace must be .*got Network"),
+        (lambda: LossCurveDisplay.from_estimator(EXCLUSIVE_OR), TypeError, "there is from_losses"),
+        (lambda: LossCurveDisplay.from_losses(["a", "b"]), TypeError, "losses must hold real numbers"),
+        (lambda: LossCurveDisplay.from_losses([1, None]), TypeError, "losses must hold real numbers"),
+        (lambda: LossCurveDisplay(losses=[2, 1], validation_scores=[1]).plot(), ValueError, "one for each of 2 losses"),
+        (lambda: ActivationDisplay.from_activation("tanh", z=[None, 1]), TypeError, "z must hold real numbers"),
+        (lambda: ActivationDisplay.from_activation("tanh", z=[[1], [1, 2]]), ValueError, "z must be an array"),
     ],
 )
 def test_bad_options_are_told_before_anything_is_drawn(draw, error, message):
@@ -144,6 +182,13 @@ class TestNetworkDisplay:
         traced = Network(units, random_state=0).trace(np.ones(units[0]), np.ones(units[-1])).plot()
         assert traced.figure_.get_size_inches()[1] <= 12
 
+    @pytest.mark.parametrize("units", [[2, 2, 2], [3, 3, 3], [3, 4, 3, 1], [4, 4], [2, 4, 4, 2]])
+    def test_no_number_covers_another(self, units):
+        display = Network(units, random_state=0).trace(np.ones(units[0]), np.ones(units[-1])).plot()
+        display.figure_.canvas.draw()
+        boxes = [corners(text) for text in display.ax_.texts]
+        assert not any(overlap(a, b) for a, b in combinations(boxes, 2))
+
     def test_wide_layers_leave_out_the_middle(self):
         display = NetworkDisplay.from_network(Network([50, 3, 20, 1], random_state=0), max_units=6)
         assert [i for layer, i in display.units_ if layer == 0] == [1, 2, 3, 4, 50]
@@ -222,6 +267,13 @@ class TestDecisionBoundary:
         display = DecisionBoundary.from_network(net, XOR_X, eps=5.0)
         grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
         np.testing.assert_array_equal(display.response.ravel(), net.forward(grid).argmax(axis=1))
+
+    def test_no_classes_between_neighbours(self):
+        # Of the first coordinate's sign: class 0 or class 3, never 1 or 2.
+        net = Network.from_weights([[[-1.0, 0, 0, 1], [0.0, 0, 0, 0]]], [[0.0, -9, -9, 0]])
+        display = DecisionBoundary.from_network(net, [[-1, -1], [1, 1]])
+        for again in (display, display.plot()):
+            assert sorted(set(np.asarray(again.surface_.get_array()).ravel().tolist())) == [0, 3]
 
     @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
     def test_estimators(self):

@@ -61,6 +61,14 @@ class Data:
     hard: bool = False
 
 
+def has_own_shuffle(random_state: np.random.RandomState) -> bool:
+    """Return whether a random state is of a subclass with another ``shuffle`` than NumPy's."""
+    kind = type(random_state)
+    return kind is not np.random.RandomState and (
+        kind.shuffle is not np.random.RandomState.shuffle or "shuffle" in getattr(random_state, "__dict__", ())
+    )
+
+
 @dataclass(eq=False)
 class Plan:
     """How to run epochs over a `Data`.
@@ -99,6 +107,21 @@ class Plan:
         for whole epochs.
         """
         return self.random_state is not None and self.random_state is np.random.mtrand._rand
+
+    @property
+    def shuffles_its_own_way(self) -> bool:
+        """Whether the random state is of a subclass with another ``shuffle`` than NumPy's."""
+        return self.random_state is not None and has_own_shuffle(self.random_state)
+
+    def shuffle_rows(self, rows: np.ndarray) -> None:
+        """Put the rows of an epoch into their next order, in place."""
+        if not self.shuffles_its_own_way:
+            self.random_state.shuffle(rows)
+            return
+        # What scikit-learn has shuffled are positions in the order before.
+        order = np.arange(len(rows))
+        self.random_state.shuffle(order)
+        rows[:] = rows[order]
 
 
 class EpochLosses(NamedTuple):

@@ -301,11 +301,13 @@ class CTrainer:
         order = plan.rows
         if order is None and plan.shuffle:
             order = np.arange(n, dtype=np.int32)
+        self._order = order
         if order is not None:
-            order = checked_order(order, n)
-            run.index = self._order = output_pointer("int32_t *", order, order.dtype)
+            self._order = order = checked_order(order, n)
+            run.index = self._index = output_pointer("int32_t *", order, order.dtype)
             run.n_index = len(order)
-        self._apart = plan.shuffle and plan.draws_from_everyone
+        self._own = plan.shuffle and plan.shuffles_its_own_way
+        self._apart = self._own or (plan.shuffle and plan.draws_from_everyone)
         self._bit_generator: Any = None
         self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
@@ -347,13 +349,19 @@ class CTrainer:
                     self._go_on()
                 return
             for run.n_epochs in range(1, n_epochs + 1):
-                if self._bit_generator is not self.plan.random_state._bit_generator:
-                    self._take_generator()
-                with self._noted, self._lock:
-                    lib.fm_shuffle(run.bitgen, run.n_index, run.index)
+                self._shuffle_apart()
                 self._go_on()
         finally:
             state.t = run.t
+
+    def _shuffle_apart(self) -> None:
+        if self._own:
+            self.plan.shuffle_rows(self._order)
+            return
+        if self._bit_generator is not self.plan.random_state._bit_generator:
+            self._take_generator()
+        with self._noted, self._lock:
+            lib.fm_shuffle(self._run.bitgen, self._run.n_index, self._run.index)
 
     def _take_generator(self) -> None:
         """Hand C the generator that the random state has now, and keep it alive: NumPy's own may be exchanged."""

@@ -296,7 +296,8 @@ class NumbaTrainer:
         self._run["key"] = np.uint64(plan.key).astype(np.int64)
         self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
-        self._order = order if plan.shuffle and plan.draws_from_everyone else None
+        apart = plan.shuffle and (plan.draws_from_everyone or plan.shuffles_its_own_way)
+        self._order = order if apart else None
         if plan.shuffle and self._order is None:
             self._bit_generator = generator = plan.random_state._bit_generator  # kept alive
             self._noted, self._lock = Noted(generator.lock), generator.lock
@@ -326,7 +327,7 @@ class NumbaTrainer:
             for end in [n_epochs] if self._order is None else range(1, n_epochs + 1):
                 run["n_epochs"] = end
                 if self._order is not None:
-                    self.plan.random_state.shuffle(self._order)
+                    self.plan.shuffle_rows(self._order)
                 status = core.PAUSED
                 with self._noted, self._lock:
                     while status == core.PAUSED:

@@ -5,8 +5,8 @@ For one batch of rows, with L weight layers, a[0] = X, and all arrays of shape (
     z[l] = a[l-1] W[l] + b[l]                   forward, l = 1 ... L
     a[l] = g_l(z[l])
 
-    delta[L] = dloss/da[L] * g_L'(z[L])         backward: delta[l] is dloss/dz[l]
-    delta[l] = (delta[l+1] W[l+1]^T) * g_l'(z[l])
+    delta[L] = dloss/da[L] * g_L'(z[L])         backward: delta[l] is dloss/dz[l]; softmax, whose units are
+    delta[l] = (delta[l+1] W[l+1]^T) * g_l'(z[l])         coupled, has a matrix for g'
 
     dW[l] = a[l-1]^T delta[l]
     db[l] = sum over rows of delta[l]
@@ -210,7 +210,7 @@ class NumpyTrainer:
         for epoch in range(n_epochs):
             self.completed = losses.head(epoch)
             if self.plan.shuffle:
-                self.plan.random_state.shuffle(self.rows)
+                self.plan.shuffle_rows(self.rows)
             for start in range(0, len(self.rows), self.plan.batch_size):
                 batch = self._take(self.rows[start : start + self.plan.batch_size])
                 parts = self._step(batch)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastmlp._validation import as_numbers
 from fastmlp.activations import get_activation
 from fastmlp.plotting._matplotlib import INK, NEGATIVE, POSITIVE, import_pyplot
 from fastmlp.spec import ActivationLike, resolve_activation
@@ -69,6 +70,7 @@ class ActivationDisplay:
             When `activation` is neither of these, or z does not hold real numbers.
         ValueError
             When the activation is unknown, or couples the units of a layer (softmax): then it is no function of one z.
+            When the rows of z have different lengths.
         ImportError
             When matplotlib is not installed.
         """
@@ -76,7 +78,7 @@ class ActivationDisplay:
         entry = get_activation(name)
         if entry.jacobian_product is not None:
             raise ValueError(f"Expected an activation that is a function of one number, got {name!r}.")
-        z = np.linspace(-6, 6, 601) if z is None else np.asarray(z, dtype=np.float64).ravel()
+        z = np.linspace(-6, 6, 601) if z is None else as_numbers("z", z).astype(np.float64).ravel()
         row = z[np.newaxis]
         value = entry.value(row, *entry.arguments(row, parameters))
         derivative = None
@@ -100,6 +102,11 @@ class ActivationDisplay:
         -------
         ActivationDisplay
             Itself.
+
+        Raises
+        ------
+        ImportError
+            When matplotlib is not installed.
         """
         pyplot = import_pyplot()
         from matplotlib.cbook import normalize_kwargs

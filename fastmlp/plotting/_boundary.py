@@ -9,8 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
 from sklearn.inspection import DecisionBoundaryDisplay
 
-from fastmlp._validation import as_numbers, check_finite
-from fastmlp.plotting._matplotlib import INK, import_pyplot
+from fastmlp._validation import as_numbers, check_count, check_finite
+from fastmlp.plotting._matplotlib import INK, check_network, check_no_network, import_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -42,6 +42,41 @@ class DecisionBoundary(DecisionBoundaryDisplay):
 
     threshold: float | None = None
     line_: Any = None
+    _plot_method = "contourf"
+
+    @classmethod
+    def from_estimator(cls, estimator: Any, X: Any, **options: Any) -> DecisionBoundary:
+        """Draw a fitted estimator, with the parameters and errors of scikit-learn's method of this name.
+
+        Parameters
+        ----------
+        estimator : estimator
+        X : array-like of shape (n, 2)
+            Says which part of the plane to draw.
+        **options
+            Of scikit-learn's method.
+
+        Returns
+        -------
+        DecisionBoundary
+
+        Raises
+        ------
+        TypeError
+            When `estimator` is a `fastmlp.Network`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp import MLPClassifier
+        >>> from fastmlp.plotting import DecisionBoundary
+        >>> X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
+        >>> clf = MLPClassifier((4,), solver="lbfgs", random_state=0).fit(X, [0, 1, 1, 1])
+        >>> DecisionBoundary.from_estimator(clf, X).response.shape
+        (100, 100)
+        """
+        check_no_network(estimator, "from_network")
+        return super().from_estimator(estimator, X, **options)
 
     @classmethod
     def from_network(
@@ -74,7 +109,8 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             None: axes of a new figure.
         **options
             Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``, but for ``response_method`` and
-            ``class_of_interest``. A single output is drawn with ``cmap="coolwarm"`` unless they say otherwise.
+            ``class_of_interest``. Unless they say otherwise, a single output is drawn with ``cmap="coolwarm"``, and
+            several with ``plot_method="pcolormesh"``: contours would draw classes 1 and 2 between 0 and 3.
 
         Returns
         -------
@@ -83,14 +119,24 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         Raises
         ------
         TypeError
-            When X does not hold numbers, `threshold` is neither a number nor None, or an option is one of the two.
+            When `net` is no network, X does not hold numbers, `threshold` is neither a number nor None,
+            `grid_resolution` is no integer, `eps` no number, or an option is one of the two.
         ValueError
             When the network or X does not have two inputs, X has no rows or is not finite, or scikit-learn refuses an
             option.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp import Network
+        >>> from fastmlp.plotting import DecisionBoundary
+        >>> three = Network([2, 3], output_activation="softmax", loss="log_loss", random_state=0)
+        >>> DecisionBoundary.from_network(three, [[0, 0], [1, 1]], grid_resolution=50).response.shape
+        (50, 50)
         """
         import_pyplot()
+        check_network(net)
         for name in ("response_method", "class_of_interest"):
             if name in options:
                 raise TypeError(f"{name} is no option here: the outputs, or the largest of them, are drawn.")
@@ -98,26 +144,42 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             raise TypeError(
                 f"threshold must be a number or None, got {threshold!r} of type {type(threshold).__name__}."
             )
-        shape = np.shape(X)
+        check_count("grid_resolution", grid_resolution)
+        if not isinstance(eps, Real):
+            raise TypeError(f"eps must be a number, got {eps!r} of type {type(eps).__name__}.")
+        numbers = as_numbers("X", X)
+        shape = numbers.shape
         if net.units[0] != 2 or len(shape) != 2 or shape[0] == 0 or shape[1] != 2:
             raise ValueError(
                 f"Expected a network with 2 inputs and X of shape (n, 2), n at least 1, got {net.units[0]}, {shape}."
             )
-        numbers = as_numbers("X", X)
         check_finite("X", numbers)
         if not hasattr(X, "columns"):  # a frame's names are those of the axes
             X = numbers.astype(np.float64)
         options |= {"response_method": "predict", "grid_resolution": grid_resolution, "eps": eps, "ax": ax}
         if net.units[-1] > 1:
-            return cls.from_estimator(_Classes(net), X, **options)
+            display = cls.from_estimator(_Classes(net), X, **{"plot_method": "pcolormesh", **options})
+            display._plot_method = "pcolormesh"
+            return display
         display = cls.from_estimator(_OneOutput(net), X, **{"cmap": "coolwarm", "alpha": 0.8, **options})
         display.threshold = threshold
         display._draw_line()
         return display
 
     def plot(self, *args: Any, **options: Any) -> DecisionBoundary:
-        """Draw again, with the parameters of scikit-learn's ``DecisionBoundaryDisplay.plot``."""
-        super().plot(*args, **options)
+        """Draw again, with the parameters of scikit-learn's ``DecisionBoundaryDisplay.plot``.
+
+        Parameters
+        ----------
+        *args, **options
+            Of scikit-learn's method; ``plot_method`` is as in `from_network` where it is not given.
+
+        Returns
+        -------
+        DecisionBoundary
+            Itself.
+        """
+        super().plot(*args, **(options if args else {"plot_method": self._plot_method, **options}))
         self._draw_line()
         return self
 

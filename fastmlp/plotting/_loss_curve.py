@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastmlp.plotting._matplotlib import NEGATIVE, import_pyplot
+from fastmlp._validation import as_numbers
+from fastmlp.plotting._matplotlib import NEGATIVE, check_no_network, import_pyplot
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +70,18 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            When the losses are no numbers.
+        ValueError
+            When they are no sequence.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp.plotting import LossCurveDisplay
+        >>> LossCurveDisplay.from_losses([1.0, 0.5, 0.3]).ax_.get_xlabel()
+        'epoch'
         """
         return cls(losses=losses, name=name).plot(ax, **line_options)
 
@@ -95,15 +106,28 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            When `estimator` is a `fastmlp.Network`.
         sklearn.exceptions.NotFittedError
             When the estimator is not fitted.
         ValueError
-            When it keeps no losses, as with solver "lbfgs".
+            When it keeps no losses, as with solver "lbfgs", or another number of validation scores, as where early
+            stopping was not on in all of its fits.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> from fastmlp.plotting import LossCurveDisplay
+        >>> X, y = [[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0]
+        >>> reg = MLPRegressor(hidden_layer_sizes=(4,), tol=0.1, random_state=0).fit(X, y)
+        >>> LossCurveDisplay.from_estimator(reg).line_.get_label()
+        'MLPRegressor'
         """
         from sklearn.utils.validation import check_is_fitted
 
+        check_no_network(estimator, "from_losses, for what its fit returns")
         check_is_fitted(estimator)
         if not hasattr(estimator, "loss_curve_"):
             raise ValueError(f"Expected an estimator with the attribute loss_curve_, got {estimator!r}.")
@@ -128,22 +152,33 @@ class LossCurveDisplay:
 
         Raises
         ------
+        TypeError
+            When losses or validation scores are no numbers.
         ValueError
-            When the losses are no sequence of numbers.
+            When they are no sequences of one length.
+        ImportError
+            When matplotlib is not installed.
         """
-        if np.ndim(self.losses) != 1:
-            raise ValueError(f"losses must be a sequence of numbers, got shape {np.shape(self.losses)}.")
+        losses = as_numbers("losses", self.losses)
+        if losses.ndim != 1:
+            raise ValueError(f"losses must be a sequence of numbers, got shape {losses.shape}.")
+        scores = None if self.validation_scores is None else as_numbers("validation_scores", self.validation_scores)
+        if scores is not None and scores.shape != losses.shape:
+            raise ValueError(
+                f"validation_scores must be one for each of {len(losses)} losses, got shape {scores.shape}."
+            )
         if ax is None:
             _, ax = import_pyplot().subplots()
-        epochs = np.arange(1, len(self.losses) + 1)
-        (self.line_,) = ax.plot(epochs, self.losses, **{"label": self.name, **line_options})
+        epochs = np.arange(1, len(losses) + 1)
+        (self.line_,) = ax.plot(epochs, losses, **{"label": self.name, **line_options})
         ax.set(xlabel="epoch", ylabel="loss")
         self.score_ax_ = None
-        if self.validation_scores is not None:
+        if scores is not None:
             self.score_ax_ = ax.twinx()
-            self.score_ax_.plot(epochs, self.validation_scores, color=NEGATIVE, linestyle="--")
+            self.score_ax_.plot(epochs, scores, color=NEGATIVE, linestyle="--")
             self.score_ax_.set_ylabel("validation score (dashed)")
         if self.line_.get_label() and not self.line_.get_label().startswith("_"):
-            ax.legend()
+            # Losses fall and scores rise, which leaves the middle; matplotlib's best place knows one of the two axes.
+            ax.legend(loc="best" if scores is None else "center right")
         self.ax_, self.figure_ = ax, ax.figure
         return self

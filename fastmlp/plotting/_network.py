@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp._validation import check_bool, check_count
-from fastmlp.plotting._matplotlib import GRADIENT, INK, NEGATIVE, POSITIVE, import_pyplot
+from fastmlp.plotting._matplotlib import (
+    GRADIENT,
+    INK,
+    NEGATIVE,
+    POSITIVE,
+    check_network,
+    check_no_network,
+    import_pyplot,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,7 +30,7 @@ _ROW = {"bare": 0.85, "units": 1.2, "all": 1.6}  # distance between units, by wh
 _INCHES = {"bare": 0.7, "units": 0.85, "all": 0.95}  # on paper, of the same
 _HEIGHT = 7.5  # inches; a diagram without numbers may be drawn smaller to keep to it
 _NUMBERED = 4  # units a layer, up to which the numbers on the lines can be told apart
-_BEHIND_SOURCE = (0.33, 0.2)  # where on a line its number stands, in turn: full layers' lines cross in the middle
+_BEHIND_SOURCE = (0.35, 0.18)  # where on a line its number stands, in turn: full layers' lines cross in the middle
 _BOX = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 0.6}
 
 
@@ -86,9 +94,21 @@ class NetworkDisplay:
 
         Raises
         ------
+        TypeError
+            When `net` is no network, or an option has another type than `plot` takes.
+        ValueError
+            When an option is out of its range.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp import Network
+        >>> from fastmlp.plotting import NetworkDisplay
+        >>> len(NetworkDisplay.from_network(Network([2, 3, 1], random_state=0), precision=2).lines_)
+        9
         """
+        check_network(net)
         coefs, intercepts = ([array.copy() for array in arrays] for arrays in (net.coefs, net.intercepts))
         names = [name for name, _ in net.spec.activations]
         return cls(coefs=coefs, intercepts=intercepts, names=names).plot(ax, **options)
@@ -110,13 +130,26 @@ class NetworkDisplay:
 
         Raises
         ------
+        TypeError
+            When `estimator` is a `fastmlp.Network`, or an option has another type than `plot` takes.
+        ValueError
+            When an option is out of its range.
         sklearn.exceptions.NotFittedError
             When the estimator is not fitted.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp import MLPRegressor
+        >>> from fastmlp.plotting import NetworkDisplay
+        >>> reg = MLPRegressor(hidden_layer_sizes=(2,), solver="lbfgs").fit([[0.0], [1.0]], [0.0, 1.0])
+        >>> sorted(NetworkDisplay.from_estimator(reg).units_)
+        [(0, 1), (1, 1), (1, 2), (2, 1)]
         """
         from sklearn.utils.validation import check_is_fitted
 
+        check_no_network(estimator, "from_network")
         check_is_fitted(estimator)
         hidden = getattr(estimator.activation, "name", estimator.activation)
         names = [hidden] * (len(estimator.coefs_) - 1) + [estimator.out_activation_]
@@ -139,9 +172,25 @@ class NetworkDisplay:
 
         Raises
         ------
+        TypeError
+            When `trace` is no trace, or an option has another type than `plot` takes.
+        ValueError
+            When an option is out of its range.
         ImportError
             When matplotlib is not installed.
+
+        Examples
+        --------
+        >>> from fastmlp import Network
+        >>> from fastmlp.plotting import NetworkDisplay
+        >>> trace = Network([2, 1], random_state=0).trace([1.0, 2.0], 3.0)
+        >>> NetworkDisplay.from_trace(trace).trace is trace
+        True
         """
+        from fastmlp.trace import Trace
+
+        if not isinstance(trace, Trace):
+            raise TypeError(f"trace must be what Network.trace returns, got {type(trace).__name__}.")
         coefs, intercepts = [W.T for W in trace.W.values()], [b[:, 0] for b in trace.b.values()]
         names = [name for name, _ in trace.spec.activations]
         return cls(coefs=coefs, intercepts=intercepts, names=names, trace=trace).plot(ax, **options)
@@ -173,6 +222,8 @@ class NetworkDisplay:
             When `max_units` or `precision` is no integer, or `numbers` neither a bool nor None.
         ValueError
             When `max_units` is below 3 or `precision` below 1.
+        ImportError
+            When matplotlib is not installed.
         """
         if check_count("max_units", max_units) < 3:
             raise ValueError(f"max_units must be at least 3, got {max_units}.")

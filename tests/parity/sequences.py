@@ -13,8 +13,9 @@ import pickle
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import joblib
 import numpy as np
@@ -924,6 +925,108 @@ def poisson_underflows(t: Trace) -> None:
     t.call("fit", est.fit, X, y)
     assert np.isnan(est.loss_)
     t.note("epochs", est.n_iter_)
+
+
+@sequence(*_options(kind=("binary", "single")))
+def objects_that_are_no_numbers(t: Trace, kind: str) -> None:
+    """Validation lets a list of objects pass in predictions; the first product says what is wrong with it."""
+    d = sample(kind)
+    est = make(t, kind)
+    t.call("fit", est.fit, d.X, d.y)
+    rows = d.X[:2].tolist()
+    for name, odd in (
+        ("None", None),
+        ("a string beside None", "1"),
+        ("a decimal", Decimal("0.5")),
+        ("an infinite decimal", Decimal("inf")),
+    ):
+        X = [[odd, *rows[0][1:]], [None, *rows[1][1:]] if name.startswith("a string") else rows[1]]
+        t.call(f"{name}: predict", est.predict, X, fails="TypeError")
+        t.call(f"{name}: score", est.score, X, d.y[:2], fails="TypeError")
+        if kind == "binary":
+            t.call(f"{name}: predict_proba", est.predict_proba, X, fails="TypeError")
+    days = np.zeros(d.X.shape, "M8[D]")
+    t.call("days", est.predict, days, fails="UFuncTypeError")
+
+
+@sequence(*_options(solver=("sgd", "adam"), incremental=(False, True)))
+def a_shuffle_of_ones_own(t: Trace, solver: str, incremental: bool) -> None:
+    """The method of a subclass of RandomState is asked, once an epoch, for an order of positions."""
+
+    class Turning(np.random.RandomState):
+        seen: ClassVar[list[list[int]]] = []
+
+        def shuffle(self, x: Any) -> None:
+            self.seen.append(x.tolist())
+            x[:] = np.roll(x[::-1], 1)
+
+    Turning.seen = []
+    d = sample("multiclass", 50)
+    est = make(t, "multiclass", solver=solver, random_state=Turning(4))
+    if incremental:
+        for k in range(3):
+            t.call(f"call {k}", est.partial_fit, d.X, d.y, **first_classes("multiclass", d.y))
+    else:
+        t.call("fit", est.fit, d.X, d.y)
+    t.look("at the end", est, d.X_test, d.y_test)
+    t.note("asked for", Turning.seen)
+
+
+@sequence(*_options(early=(False, True)))
+def a_list_that_listens(t: Trace, early: bool) -> None:
+    """Losses and scores are appended one by one."""
+
+    class Listening(list):
+        heard = 0
+
+        def append(self, value: Any) -> None:
+            self.heard += 1
+            super().append(value)
+
+    d = sample("binary")
+    est = make(t, "binary", warm_start=True, early_stopping=early)
+    t.call("fit", est.fit, d.X, d.y)
+    est.loss_curve_ = Listening(est.loss_curve_)
+    if early:
+        est.validation_scores_ = Listening(est.validation_scores_)
+    t.call("fit again", est.fit, d.X, d.y)
+    t.note("heard", [est.loss_curve_.heard, est.validation_scores_.heard if early else None])
+    t.note("losses", list(est.loss_curve_))
+
+
+@sequence(*_options(which=("classes_", "_label_binarizer")))
+def classes_written_to(t: Trace, which: str) -> None:
+    """An edit in place counts in partial_fit, as any other."""
+    d = sample("multiclass")
+    est = make(t, "multiclass")
+    for k in range(2):
+        t.call(f"call {k}", est.partial_fit, d.X, d.y, **first_classes("multiclass", d.y))
+    classes = est.classes_ if which == "classes_" else est._label_binarizer.classes_
+    classes += 1
+    t.call("edited", est.partial_fit, d.X, d.y, fails="ValueError" if which == "classes_" else None)
+    t.note("losses", list(est.loss_curve_))
+
+
+@sequence()
+def classes_for_a_regression(t: Trace) -> None:
+    """There is no such argument, in no call."""
+    d = sample("single")
+    est = make(t, "single")
+    for k in range(2):
+        t.call(f"call {k}", est.partial_fit, d.X, d.y)
+    for classes in (None, [0, 1]):
+        t.call(f"classes={classes}", est.partial_fit, d.X, d.y, classes=classes, fails="TypeError")
+    t.look("at the end", est, d.X_test, d.y_test)
+
+
+@sequence()
+def a_score_without_classes(t: Trace) -> None:
+    """Whoever makes a model smaller may leave them out."""
+    d = sample("binary")
+    est = make(t, "binary")
+    t.call("fit", est.fit, d.X, d.y)
+    del est.classes_
+    t.look("at the end", est, d.X_test, d.y_test)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
