@@ -172,13 +172,21 @@ int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, co
     return status;
 }
 
+static int lacks_moments(const fm_training *training)
+{
+    for (int i = 0; i < fm_solver_n_moments(training->solver); i++)
+        if (!training->moments[i])
+            return 1;
+    return 0;
+}
+
 int fm_train(const fm_network *net, void *params, const fm_rows *x, const fm_targets *y, fm_training *training,
              void *workspace, int64_t size)
 {
     const int64_t n_rows = training->index ? training->n_index : x->n_rows;
     if (fm_check_network(net) != FM_OK || training->solver < 0 || training->solver >= FM_N_SOLVERS || n_rows < 1 ||
         training->batch_size < 1 || (training->shuffle && !(training->index && training->bitgen)) ||
-        bad_threads(training->n_threads))
+        bad_threads(training->n_threads) || lacks_moments(training))
         return FM_BAD_ARGUMENT;
     if (fm_check_differentiable(net) != FM_OK)
         return FM_NOT_DIFFERENTIABLE;

@@ -28,7 +28,7 @@ from fastmlp._sklearn import (
 )
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
-from fastmlp._threads import requested
+from fastmlp._threads import call_requesting
 from fastmlp._validation import check_count, check_csr, check_range, check_total, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
@@ -173,8 +173,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
         if check_input:
             X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
-        with requested(self.n_threads):
-            return self._network_outputs(X)
+        return call_requesting(self.n_threads, self._network_outputs, X)
 
     # Predictors.
 
@@ -305,8 +304,8 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         try:
             if prepare is not None:
                 prepare()
-            with requested(self.n_threads):
-                weights, warn_of_end = self._fit_or_raise(X, y, sample_weight, incremental)
+            given = (X, y, sample_weight, incremental)
+            weights, warn_of_end = call_requesting(self.n_threads, self._fit_or_raise, *given)
             finite = bool(np.isfinite(weights.vector).all())
             if not finite and not incremental:
                 before.restore()

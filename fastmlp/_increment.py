@@ -102,6 +102,7 @@ class Increment:
         self._setting, self._threads = setting(), threads(estimator.n_threads)
         self._optimizer, self._batch_size = estimator._optimizer, estimator.batch_size
         self._solver = estimator._optimizer.state
+        self._moments = list(self._solver.moments)
         self._random_state, seed = estimator._random_state, estimator.random_state
         self._bit_generator = self._random_state._bit_generator
         self._seed = None if seed is None or seed is self._random_state else seed
@@ -137,6 +138,7 @@ class Increment:
                 and attributes.get("classes_") is self._classes
                 and (self._table is None or self._table.is_of(self._classes, self._binarizer.classes_))
                 and self._optimizer.state is self._solver
+                and self._solver.moments == self._moments
                 and self._random_state._bit_generator is self._bit_generator
                 and "feature_names_in_" not in attributes
                 and "_skl_callbacks" not in attributes

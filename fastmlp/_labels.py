@@ -140,19 +140,24 @@ def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         return classes if whole else None, codes.astype(np.int32)
     seen = np.zeros(highest - lowest + 1, dtype=bool)
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(y), _CHUNK)]
-    for chunk in chunks:
-        seen[_offsets(y[chunk], lowest)] = True
-    places = np.cumsum(seen, dtype=np.int32) - 1
     codes = np.empty(len(y), dtype=np.int32)
     for chunk in chunks:
-        codes[chunk] = places[_offsets(y[chunk], lowest)]
+        # Read once, before they are checked: another thread may be writing to y, and these are addresses.
+        codes[chunk] = offsets = _offsets(y[chunk], lowest)
+        if offsets.min() < 0 or offsets.max() > highest - lowest:
+            raise ValueError("y must not be written to while it is learned from, got labels that have changed.")
+        seen[offsets] = True
+    places = np.cumsum(seen, dtype=np.int32) - 1
+    for chunk in chunks:
+        codes[chunk] = places[codes[chunk]]
     # A label at each place, so that the classes have the labels' dtype.
     return (np.flatnonzero(seen).astype(object) + lowest).astype(y.dtype), codes
 
 
 def _offsets(labels: np.ndarray, lowest: int) -> np.ndarray:
-    if lowest == 0 and labels.dtype.kind != "b":
-        return labels
+    """Return how far labels are from the lowest, in an array of its own."""
     if labels.dtype.kind == "u" and labels.dtype.itemsize == 8:
         return labels - labels.dtype.type(lowest)
-    return labels.astype(np.int64) - lowest
+    offsets = labels.astype(np.int64)
+    offsets -= lowest
+    return offsets

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._threads import requested
+from fastmlp._threads import call_requesting
 from fastmlp.backends import Backend
 from fastmlp.spec import NetworkSpec
 
@@ -70,8 +70,7 @@ class Source:
         backend, spec, vector, n_threads = self._backend, self._spec, self._vector, self._n_threads
 
         def predict(x: np.ndarray) -> np.ndarray:
-            with requested(n_threads):
-                return decode(backend.forward(spec, vector(), x))
+            return decode(call_requesting(n_threads, backend.forward, spec, vector(), x))
 
         return plain_predictor(predict, spec.units[0], spec.dtype)
 
@@ -102,17 +101,22 @@ def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
         return out
 
     def predict_rows(x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
-        shape = x.shape if type(x) is ndarray and x.dtype is dtype else _shape_of_rows(x, width, dtype)
+        if type(x) is not ndarray:
+            x = _plain(x, "x", f"(n, {width})")
+        shape = x.shape if x.dtype is dtype else _shape_of_rows(x, width, dtype)
         if len(shape) != 2 or shape[1] != width or not (n := shape[0]):
             raise _wrong_shape(shape, width)
         expected = (n, columns) if columns else (n,)
         if out is None:
             return fill(x, empty(expected, out_dtype))
-        if type(out) is not ndarray or out.dtype is not out_dtype or out.shape != expected:
-            _check_out(out, expected, out_dtype)
-        if _may_overlap(x, out):
-            return _copy(fill(x, empty(expected, out_dtype)), out)
-        return fill(x, out)
+        place = out if type(out) is ndarray else _plain(out, "out", expected)
+        if place.dtype is not out_dtype or place.shape != expected:
+            _check_out(place, expected, out_dtype)
+        if _may_overlap(x, place):
+            _copy(fill(x, empty(expected, out_dtype)), place)
+        else:
+            fill(x, place)
+        return out
 
     def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         # One row with a place for its result, the case that must not wait; what is not in order is looked at below.
@@ -159,12 +163,13 @@ def plain_predictor(outputs: Callable[[np.ndarray], np.ndarray], width: int, dty
     """Return a predictor that checks x and calls `outputs`, for any backend."""
 
     def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+        x = _plain(x, "x", f"(n, {width})")
         shape = _shape_of_rows(x, width, dtype)
         if len(shape) != 2 or shape[1] != width or not shape[0]:
             raise _wrong_shape(shape, width)
         if not (x.flags.c_contiguous and x.flags.aligned):
             raise _wrong_layout(x, None)
-        results = outputs(np.asarray(x))
+        results = outputs(x)
         return results if out is None else _copy(results, out)
 
     return predictor
@@ -176,16 +181,22 @@ def _may_overlap(x: np.ndarray, out: np.ndarray) -> bool:
 
 
 def _copy(results: np.ndarray, out: np.ndarray) -> np.ndarray:
-    _check_out(out, results.shape, results.dtype)
-    if not (out.flags.c_contiguous and out.flags.writeable):
-        raise _wrong_layout(None, out)
-    out[...] = results
+    place = _plain(out, "out", results.shape)
+    _check_out(place, results.shape, results.dtype)
+    if not (place.flags.c_contiguous and place.flags.writeable):
+        raise _wrong_layout(None, place)
+    place[...] = results
     return out
 
 
-def _shape_of_rows(x: Any, width: int, dtype: np.dtype) -> tuple[int, ...]:
-    if not isinstance(x, np.ndarray):
-        raise TypeError(f"x must be a numpy array of shape (n, {width}), got {type(x).__name__}.")
+def _plain(array: Any, name: str, shape: object) -> np.ndarray:
+    """Return an array without what a subclass makes of it: C goes by the memory that there is."""
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"{name} must be a numpy array of shape {shape}, got {type(array).__name__}.")
+    return np.asarray(array)
+
+
+def _shape_of_rows(x: np.ndarray, width: int, dtype: np.dtype) -> tuple[int, ...]:
     if x.dtype != dtype:
         raise TypeError(f"x must have dtype {dtype}, the model's, got {x.dtype}.")
     return x.shape
@@ -195,9 +206,7 @@ def _wrong_shape(shape: tuple[int, ...], width: int) -> ValueError:
     return ValueError(f"x must have shape (n, {width}) with at least one row, got {shape}.")
 
 
-def _check_out(out: Any, shape: tuple[int, ...], dtype: np.dtype) -> None:
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy array of shape {shape}, got {type(out).__name__}.")
+def _check_out(out: np.ndarray, shape: tuple[int, ...], dtype: np.dtype) -> None:
     if out.dtype != dtype:
         raise TypeError(f"out must have dtype {dtype}, got {out.dtype}.")
     if out.shape != shape:

@@ -33,11 +33,12 @@ class Snapshot:
         arrays += self._arrays_put_in()
         self._optimizer: dict[str, Any] = {}
         optimizer = self._attributes.get("_optimizer")
-        if optimizer is not None:
+        moments = getattr(getattr(optimizer, "state", None), "moments", None)
+        if isinstance(moments, list):  # anything may have been put there, for what a fresh fit throws away
             self._optimizer = dict(vars(optimizer))
             self._t = optimizer.state.t
-            arrays += optimizer.state.moments
-            self._lists.append((optimizer.state.moments, list(optimizer.state.moments)))
+            arrays += [moment for moment in moments if isinstance(moment, np.ndarray)]
+            self._lists.append((moments, list(moments)))
         self._arrays = [(array, array.copy()) for array in arrays]
 
     def _arrays_put_in(self) -> list[np.ndarray]:

@@ -9,12 +9,13 @@ import contextvars
 import importlib
 import math
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
 from types import TracebackType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 MOST = 64
 """FM_MAX_THREADS of the C core; more are not used."""
@@ -24,6 +25,9 @@ _requested: contextvars.ContextVar[int | None] = contextvars.ContextVar("fastmlp
 
 _limit: int | None = None
 """Set by threadpoolctl, None until then."""
+
+
+_Result = TypeVar("_Result")
 
 
 class Threads(NamedTuple):
@@ -83,6 +87,25 @@ def requested(n_threads: int | None) -> AbstractContextManager[None]:
     return nullcontext() if n_threads is None else _Requested(n_threads)
 
 
+def call_requesting(n_threads: int | None, function: Callable[..., _Result], *args: Any, **named: Any) -> _Result:
+    """Call `function` where `n_threads` are asked for.
+
+    In a context of its own: an exception that a signal raises just as a ``with`` block is entered or left keeps that
+    from putting back what was set before. What `function` sets in the context ends with the call, too.
+
+    Examples
+    --------
+    >>> from fastmlp._threads import call_requesting, threads
+    >>> call_requesting(1, threads)
+    Threads(n=1, fixed=True)
+    """
+    if n_threads is None:
+        return function(*args, **named)
+    context = contextvars.copy_context()
+    context.run(_requested.set, n_threads)
+    return context.run(function, *args, **named)
+
+
 def threads(n_threads: int | None = None) -> Threads:
     """Return the threads that a call may use: so many, or with None what is asked for in this context.
 
@@ -140,12 +163,19 @@ def available() -> int:
 def _from_environment() -> int:
     own = os.environ.get("FASTMLP_NUM_THREADS", "")
     if own:
-        if not (own.isascii() and own.isdigit() and int(own) >= 1):
+        if _positive(own) is None:
             raise ValueError(f"FASTMLP_NUM_THREADS must be a positive integer, got {own!r}.")
-        return int(own)
+        return _positive(own)
     # OpenMP takes a list, one number for each level of nesting.
-    first = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    return int(first) if first.isascii() and first.isdigit() and int(first) >= 1 else MOST
+    return _positive(os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()) or MOST
+
+
+def _positive(text: str) -> int | None:
+    """Return a positive integer, one beyond MOST as that; None for other text."""
+    digits = text.lstrip("0")
+    if not digits or not (text.isascii() and text.isdigit()):
+        return None
+    return int(digits) if len(digits) <= len(str(MOST)) else MOST
 
 
 def _processors() -> int:

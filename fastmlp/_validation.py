@@ -91,7 +91,7 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length, got: {error}") from error
     if numbers.ndim == 0 and numbers.dtype == object:
-        raise TypeError(f"{name} must be an array of numbers, got {array!r} of type {type(array).__name__}.")
+        raise TypeError(f"{name} must hold real numbers (float, integer or bool), got one {type(array).__name__} object.")
     _check_kind(name, numbers.dtype)
     return numbers
 
@@ -201,22 +201,14 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
     """
     _check_kind("X", X.dtype)
     X = X.tocsr()
-    n_stored = len(X.indices)
-    # scipy checks its matrices when they are made, but their arrays can be changed afterwards.
-    if (
-        len(X.indptr) != X.shape[0] + 1
-        or X.indptr[0] != 0
-        or X.indptr[-1] > min(n_stored, len(X.data))
-        or (X.indptr[1:] < X.indptr[:-1]).any()
-        or (n_stored > 0 and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
-    ):
-        raise ValueError("X must be a valid sparse matrix, got one whose indptr or indices point outside.")
+    _check_structure(X)
     stored = X.indptr[-1]
     rises = np.diff(X.indices[:stored]) > 0
     starts = X.indptr[1:-1]
     rises[starts[(starts > 0) & (starts < stored)] - 1] = True
     if not rises.all():
         X = type(X)((X.data.copy(), X.indices.copy(), X.indptr.copy()), shape=X.shape)
+        _check_structure(X)  # of what nobody else can write to: scipy goes by it
         X.sum_duplicates()
     with np.errstate(over="ignore"):
         X = X.astype(dtype, copy=False)
@@ -225,6 +217,19 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
     if finite:
         check_finite("X", X.data[: X.indptr[-1]])
     return X
+
+
+def _check_structure(X: Any) -> None:
+    """Raise ValueError where a CSR matrix points outside: scipy looks when it is made, not at what is changed later."""
+    n_stored = len(X.indices)
+    if (
+        len(X.indptr) != X.shape[0] + 1
+        or X.indptr[0] != 0
+        or X.indptr[-1] > min(n_stored, len(X.data))
+        or (X.indptr[1:] < X.indptr[:-1]).any()
+        or (n_stored > 0 and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
+    ):
+        raise ValueError("X must be a valid sparse matrix, got one whose indptr or indices point outside.")
 
 
 def check_targets(Y: Any, spec: NetworkSpec, n_rows: int) -> tuple[np.ndarray, bool]:

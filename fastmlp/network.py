@@ -10,7 +10,7 @@ import numpy as np
 
 from fastmlp._parameters import Interval, check_parameters, registered
 from fastmlp._predictor import Predictor, Source
-from fastmlp._threads import check_n_threads, requested
+from fastmlp._threads import call_requesting, check_n_threads
 from fastmlp._validation import (
     as_numbers,
     check_array,
@@ -406,13 +406,12 @@ class Network:
         array([[213.]])
         """
         X = check_inputs(X, self._spec, finite=False)
-        with requested(self._n_threads):
-            return self._resolve_backend().forward(self._spec, self._params, X, finite=True)
+        forward = self._resolve_backend().forward
+        return call_requesting(self._n_threads, forward, self._spec, self._params, X, finite=True)
 
     def _layers(self, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         X = check_inputs(X, self._spec)
-        with requested(self._n_threads):
-            return self._resolve_backend().layers(self._spec, self._params, X)
+        return call_requesting(self._n_threads, self._resolve_backend().layers, self._spec, self._params, X)
 
     def predictor(self, method: str | None = None) -> Predictor:
         """Return a bound callable ``f(x, out=None)`` that computes `forward` with the lowest latency.
@@ -517,8 +516,8 @@ class Network:
         if reduction not in ("mean", "sum"):
             raise ValueError(f"reduction must be 'mean' or 'sum', got {reduction!r}.")
         data = self._check_data(X, Y, sample_weight)
-        with requested(self._n_threads):
-            parts = self._resolve_backend().loss(self._spec, self._params, data, self._alpha)
+        loss = self._resolve_backend().loss
+        parts = call_requesting(self._n_threads, loss, self._spec, self._params, data, self._alpha)
         total = parts.data + parts.l2
         return total if reduction == "sum" else total / parts.weight
 
@@ -550,8 +549,8 @@ class Network:
         data = self._check_data(X, Y, sample_weight)
         layout = self._spec.layout
         grad = layout.allocate(self.dtype)
-        with requested(self._n_threads):
-            self._resolve_backend().loss_grad(self._spec, self._params, data, self._alpha, grad)
+        loss_grad = self._resolve_backend().loss_grad
+        call_requesting(self._n_threads, loss_grad, self._spec, self._params, data, self._alpha, grad)
         return layout.coefs(grad), layout.intercepts(grad)
 
     def trace(self, x: Any, y: Any) -> Trace:
@@ -739,8 +738,8 @@ class Network:
         batch_size = min(batch_size, data.X.shape[0])
         key = draw_key(self._spec, random_state)
         plan = Plan(state, batch_size, alpha=self._alpha, shuffle=shuffle, random_state=random_state, key=key)
-        with requested(self._n_threads):
-            trainer = self._resolve_backend().trainer(self._spec, self._params, data, plan)
+        make_trainer = self._resolve_backend().trainer
+        trainer = call_requesting(self._n_threads, make_trainer, self._spec, self._params, data, plan)
         after_epoch = None if callback is None else lambda epoch, loss: callback(self, epoch, loss)
         return run_training(trainer, self._params, epochs, after_epoch)
 

@@ -230,6 +230,15 @@ class SolverState:
     t: int
     moments: list[np.ndarray]
 
+    def check(self, n_parameters: int) -> None:
+        """Raise ValueError where moments are missing or of another size, as in a damaged or slimmed pickle."""
+        expected, got = SOLVERS[self.name].n_moments, [np.shape(moment) for moment in self.moments]
+        if got != [(n_parameters,)] * expected:
+            raise ValueError(
+                f"Expected {expected} moments of shape ({n_parameters},) for the solver {self.name!r}, got shapes "
+                f"{got}."
+            )
+
     @classmethod
     def fresh(cls, name: str, n_parameters: int, dtype: np.dtype | type | str, **hyper: float | bool) -> SolverState:
         """Return the state before the first step: moments zero, hyperparameters checked and completed.

@@ -114,6 +114,27 @@ def test_subclasses_of_arrays_are_taken_for_arrays(activation, dtype, backend_na
         result = predictor(given)
         assert type(result) is np.ndarray
         assert_same(result, predictor(x))
+        out = np.zeros((5, 2), dtype).view(type(given))
+        assert predictor(given, out) is out
+        assert_same(np.asarray(out), result)
+
+
+class Claiming(np.ndarray):
+    """An array that says of itself what is not so."""
+
+    shape = property(lambda self: (3, 3))
+    flags = property(lambda self: np.empty(1).flags)
+
+    def __len__(self):
+        return 10**9
+
+
+def test_subclasses_of_arrays_are_not_believed(dtype, backend_name):
+    predictor = Network([3, 4, 2], dtype=dtype, random_state=0, backend=backend_name).predictor()
+    x, out = ROWS[:5, :3].astype(dtype), np.zeros((5, 2), dtype)
+    assert_same(predictor(x.view(Claiming)), predictor(x))
+    assert type(predictor(x, out.view(Claiming))) is Claiming
+    assert_same(out, predictor(x))
 
 
 def test_defaults(dtype, backend_name):

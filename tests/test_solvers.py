@@ -1,10 +1,14 @@
 import math
+import pickle
 
 import numpy as np
 import pytest
 
-from fastmlp import Network
+from fastmlp import MLPClassifier, Network
+from fastmlp.backends import Data, Plan
+from fastmlp.layout import aligned_zeros
 from fastmlp.solvers import SOLVERS, SolverState, get_solver
+from fastmlp.spec import make_spec
 
 
 def steps(name, w, grads, **hyper):
@@ -153,3 +157,30 @@ def test_an_epsilon_that_float32_does_not_have(backend):
         assert losses[-1] < losses[0]
     np.testing.assert_array_equal(net.coefs[0][2], before)
     np.testing.assert_allclose(net.get_parameters(), oracle.get_parameters(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("change", [lambda moments: [], lambda moments: moments[:1], lambda moments: [*moments] * 2])
+def test_moments_that_are_missing(backend, change):
+    """As in a pickle that somebody made smaller: an error, and neither a crash nor moments of zero."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 4)), rng.integers(0, 3, 60)
+    clf = MLPClassifier((8,), random_state=0, backend=backend.name).partial_fit(X, y, classes=[0, 1, 2])
+    clf._optimizer.state.moments = change(clf._optimizer.state.moments)
+    for model in (clf, pickle.loads(pickle.dumps(clf))):
+        before = model.coefs_[0].copy()
+        with pytest.raises(ValueError, match=r"Expected 2 moments of shape \(67,\) for the solver 'adam', got shapes"):
+            model.partial_fit(X, y)
+        np.testing.assert_array_equal(model.coefs_[0], before)
+        model.fit(X, y)  # makes new ones
+
+
+@pytest.mark.c
+def test_c_refuses_moments_that_are_missing():
+    from fastmlp.backends import c
+
+    spec = make_spec([2, 1], "tanh", "identity", "squared_error", "float64")
+    data, state = Data(np.ones((3, 2)), np.ones((3, 1))), SolverState.fresh("adam", 3, "float64")
+    trainer = c.CTrainer(spec, aligned_zeros(3, "float64"), data, Plan(state, 2))
+    trainer._run.moments[1] = c.ffi.NULL
+    with pytest.raises(RuntimeError, match="refused a call"):
+        trainer.run(1)

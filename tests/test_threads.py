@@ -250,6 +250,45 @@ def test_what_is_asked_for():
     assert threads() == Threads(available(), False)
 
 
+@pytest.mark.parametrize("predict", ["network", "estimator", "predictor"])
+def test_an_exception_at_any_line_leaves_no_number_behind(predict):
+    """As a signal's handler may raise one between any two lines."""
+
+    class SignalError(Exception):
+        pass
+
+    X = np.ones((3, 2))
+    net = Network([2, 1], backend="numpy", n_threads=3, random_state=0)
+    reg = MLPRegressor(hidden_layer_sizes=(), max_iter=1, solver="lbfgs", backend="numpy", n_threads=3)
+    call = {"network": net.forward, "estimator": reg.fit(X, X[:, 0]).predict, "predictor": net.predictor()}[predict]
+    package = str(Path(fastmlp.__file__).parent)
+    before, asked, done, after = threads(), set(), False, 0
+
+    def trace(frame, event, argument):
+        nonlocal lines
+        if frame.f_code.co_filename.startswith(package):
+            lines += 1
+            asked.add(_threads._requested.get())
+            if lines == after:
+                raise SignalError
+        return trace
+
+    previous = sys.gettrace()
+    while not done:
+        lines, after = 0, after + 1
+        sys.settrace(trace)
+        try:
+            call(X)
+            done = True
+        except SignalError:
+            pass
+        finally:
+            sys.settrace(previous)
+        assert threads() == before
+    assert asked == {None, 3}
+    assert after > 10
+
+
 def test_networks_keep_their_number():
     net = Network([3, 2], n_threads=3, random_state=0)
     assert net.n_threads == 3
@@ -378,7 +417,19 @@ LIMIT = "from fastmlp._threads import available; print(available())"
 
 @pytest.mark.parametrize(
     ("own", "openmp", "expected"),
-    [("1", "64", 1), ("1", None, 1), (None, "1", 1), (None, "1,4", 1), ("64", "1", None), (None, "dynamic", None)],
+    [
+        ("1", "64", 1),
+        ("1", None, 1),
+        (None, "1", 1),
+        (None, "1,4", 1),
+        ("64", "1", None),
+        (None, "dynamic", None),
+        (None, "0", None),
+        (None, "0" * 5000 + "1", 1),
+        (None, "9" * 5000, None),
+        ("9" * 5000, "1", None),
+    ],
+    ids=lambda value: str(value)[:8],
 )
 def test_limits_of_the_environment(own, openmp, expected):
     done = run_python(LIMIT, FASTMLP_NUM_THREADS=own, OMP_NUM_THREADS=openmp)
@@ -388,7 +439,7 @@ def test_limits_of_the_environment(own, openmp, expected):
 
 
 @needs_c
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "\u0661"])
 def test_a_limit_that_is_no_number(value):
     done = run_python("from fastmlp.backends import get_backend; get_backend('c')", FASTMLP_NUM_THREADS=value)
     assert done.returncode != 0

@@ -5,9 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
+from fastmlp import _labels, _validation
 from fastmlp._parameters import Interval
-from fastmlp._validation import check_inputs, check_targets, seeded_random_state
+from fastmlp._validation import check_csr, check_inputs, check_targets, seeded_random_state
 from fastmlp.spec import make_spec
 
 
@@ -162,3 +164,35 @@ def test_seeded_random_state(seed: int) -> None:
 def test_seeded_random_state_refuses(seed: int) -> None:
     with pytest.raises(ValueError, match="Seed must be between"):
         seeded_random_state(seed)
+
+
+def test_sparse_rows_that_another_thread_writes_to(monkeypatch):
+    """What scipy goes by, when it puts entries in order, is looked at after it was copied."""
+    X = sp.csr_matrix((np.ones(3), np.array([1, 0, 1]), np.array([0, 2, 3])), shape=(2, 2))
+    check, seen = _validation._check_structure, []
+
+    def check_and_write(matrix):
+        check(matrix)
+        seen.append(matrix)
+        X.indices[0] = 10**6
+
+    monkeypatch.setattr(_validation, "_check_structure", check_and_write)
+    with pytest.raises(ValueError, match="point outside"):
+        check_csr(X, np.dtype(np.float64))
+    assert seen == [X]
+
+
+@pytest.mark.parametrize("dtype", ["int64", "int8", "uint64"])
+@pytest.mark.parametrize("lowest", [0, 3])
+def test_labels_that_another_thread_writes_to(monkeypatch, dtype, lowest):
+    """They are places in a table: what is used is what was looked at."""
+    y = (np.array([0, 1] * 6) + lowest).astype(dtype)
+    offsets = _labels._offsets
+
+    def write_and_read(labels, lowest):
+        y.view(np.uint8)[:] = 101
+        return offsets(labels, lowest)
+
+    monkeypatch.setattr(_labels, "_offsets", write_and_read)
+    with pytest.raises(ValueError, match="y must not be written to"):
+        _labels.fit_binarizer(y)

@@ -286,6 +286,7 @@ class CTrainer:
     """
 
     def __init__(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> None:
+        plan.solver.check(spec.layout.n_parameters)
         n = data.X.shape[0]
         self.spec, self.plan = spec, plan
         self._network = network_struct(spec)

@@ -284,6 +284,7 @@ class NumbaTrainer:
 
     def __init__(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> None:
         spec.check_differentiable()
+        plan.solver.check(spec.layout.n_parameters)
         n = data.X.shape[0]
         self.spec, self.plan = spec, plan
         network = _Network.of(spec, "gradient")

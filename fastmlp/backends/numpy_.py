@@ -195,6 +195,7 @@ class NumpyTrainer:
     """
 
     def __init__(self, backend: NumpyBackend, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> None:
+        plan.solver.check(spec.layout.n_parameters)
         self.backend, self.spec, self.params, self.data, self.plan = backend, spec, params, data, plan
         self.rows = np.arange(data.X.shape[0], dtype=np.int32) if plan.rows is None else plan.rows
 
