@@ -95,9 +95,9 @@ class CodeTable:
         self._type = {"b": bool, "f": float, "U": str}.get(self._kinds, int)
         self.codes = {label: code for code, label in enumerate(self._classes)}
 
-    def is_of(self, *arrays: np.ndarray) -> bool:
-        """Return whether each of these holds the classes still: they may have been written to."""
-        return all(classes.tolist() == self._classes for classes in arrays)
+    def is_of(self, one: np.ndarray, other: np.ndarray) -> bool:
+        """Return whether both of these hold the classes still: they may have been written to."""
+        return one.tolist() == self._classes == other.tolist()
 
     def are(self, classes: Any) -> bool:
         """Return whether these are the classes, plainly the same; False where that is not plain."""
@@ -141,12 +141,13 @@ def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
     seen = np.zeros(highest - lowest + 1, dtype=bool)
     chunks = [slice(start, start + _CHUNK) for start in range(0, len(y), _CHUNK)]
     codes = np.empty(len(y), dtype=np.int32)
-    for chunk in chunks:
-        # Read once, before they are checked: another thread may be writing to y, and these are addresses.
-        codes[chunk] = offsets = _offsets(y[chunk], lowest)
-        if offsets.min() < 0 or offsets.max() > highest - lowest:
-            raise ValueError("y must not be written to while it is learned from, got labels that have changed.")
-        seen[offsets] = True
+    try:
+        for chunk in chunks:
+            # Read once: another thread may be writing to y, and where NumPy is to look must not change under its hands.
+            codes[chunk] = offsets = _offsets(y[chunk], lowest)
+            seen[offsets] = True
+    except IndexError:
+        raise ValueError("y must not be written to while it is learned from, got labels that have changed.") from None
     places = np.cumsum(seen, dtype=np.int32) - 1
     for chunk in chunks:
         codes[chunk] = places[codes[chunk]]

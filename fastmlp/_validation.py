@@ -91,7 +91,7 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
     except ValueError as error:
         raise ValueError(f"{name} must be an array of numbers with rows of one length, got: {error}") from error
     if numbers.ndim == 0 and numbers.dtype == object:
-        raise TypeError(f"{name} must hold real numbers (float, integer or bool), got one {type(array).__name__} object.")
+        raise TypeError(f"{name} must hold real numbers (float, integer or bool), got a {type(array).__name__} object.")
     _check_kind(name, numbers.dtype)
     return numbers
 
