@@ -27,7 +27,8 @@ def switched_on(name):
 
 
 SANITIZE = switched_on("FASTMLP_SANITIZE")
-SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+# Python's own flags may define overflow (-fwrapv), and what is defined is not reported.
+SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-wrapv"]
 
 # No flag may change a result: no contraction of a * b + c into one FMA, and no -ffast-math, which may come from CFLAGS
 # (and, linked with, switches denormal numbers off in the whole process).

@@ -40,19 +40,21 @@ int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, i
     return take_contexts(crew, n, net, purpose, block_rows, 1, base);
 }
 
-int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows, int planned, int n, char *base)
+int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, const fm_rows *x, int64_t rows, int planned, int n,
+                             char *base)
 {
+    const int purpose = x && x->indptr ? FM_FOR_SPARSE_GRADIENT : FM_FOR_GRADIENT;
     const int64_t block_rows = smaller(rows, FM_BLOCK);
     int whole = n > 1 && divide_up(rows, FM_BLOCK) >= BLOCKS_PER_THREAD * planned;
     int64_t grad_bytes = 0;
     if (whole) {
         fm_context counted;
-        fm_layout(&counted, net, FM_FOR_GRADIENT, block_rows, 1, NULL);
+        fm_layout(&counted, net, purpose, block_rows, 1, NULL);
         grad_bytes = divide_up(counted.n_params * counted.real, 64) * 64;
         whole = planned * grad_bytes <= GRADIENTS_BYTES;
     }
     *crew = (fm_crew){.n = n, .whole = whole, .grad_bytes = grad_bytes};
-    int64_t used = take_contexts(crew, whole ? n : 1, net, FM_FOR_GRADIENT, block_rows, whole ? 1 : n, base);
+    int64_t used = take_contexts(crew, whole ? n : 1, net, purpose, block_rows, whole ? 1 : n, base);
     if (!whole)
         return used;
     crew->places = n * larger(1, smaller(MOST_PLACES, PLACE_BYTES / crew->grad_bytes));

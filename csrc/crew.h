@@ -34,9 +34,11 @@ typedef struct fm_batch {
 } fm_batch;
 
 /* Lay out for a forward pass over all rows, or for gradients of batches of at most `rows` rows. n: threads granted;
- * planned: those asked for, at least so many. With base NULL only count. Returns the bytes needed. */
+ * planned: those asked for, at least so many. x: NULL, or rows that may be sparse. With base NULL only count. Returns the
+ * bytes needed. */
 int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, int64_t block_rows, int n, char *base);
-int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, int64_t rows, int planned, int n, char *base);
+int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, const fm_rows *x, int64_t rows, int planned, int n,
+                             char *base);
 
 /* Outputs of all rows; z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check: whether
  * they are finite is returned, for contiguous rows of the network's type; else 1. */

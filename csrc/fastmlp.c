@@ -5,6 +5,7 @@
 #include "activations.h"
 #include "crew.h"
 #include "losses.h"
+#include "mode.h"
 #include "solvers.h"
 #include "training.h"
 
@@ -124,17 +125,17 @@ int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, i
     return bytes <= FM_STACK_WORKSPACE ? 0 : bytes;
 }
 
-int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads)
+int64_t fm_gradient_workspace(const fm_network *net, const fm_rows *x, int64_t rows, int n_threads)
 {
     /* Any number of threads may be granted: a single one works on whole blocks, and of more each needs room. */
     fm_crew crew;
-    const int64_t alone = fm_crew_for_gradient(&crew, net, rows, n_threads, 1, NULL);
-    const int64_t shared = fm_crew_for_gradient(&crew, net, rows, n_threads, n_threads, NULL);
+    const int64_t alone = fm_crew_for_gradient(&crew, net, x, rows, n_threads, 1, NULL);
+    const int64_t shared = fm_crew_for_gradient(&crew, net, x, rows, n_threads, n_threads, NULL);
     return alone > shared ? alone : shared;
 }
 
-int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
-               int check_finite, int n_threads, void *workspace, int64_t size)
+static int forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z,
+                   void *const *a, int check_finite, int n_threads, void *workspace, int64_t size)
 {
     _Alignas(64) char stack[FM_STACK_WORKSPACE];
     if (fm_check_network(net) != FM_OK || bad_threads(n_threads))
@@ -155,6 +156,15 @@ int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void
     return finite ? FM_OK : FM_NOT_FINITE;
 }
 
+int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
+               int check_finite, int n_threads, void *workspace, int64_t size)
+{
+    const unsigned mode = fm_enter_mode();
+    const int status = forward(net, params, x, out, z, a, check_finite, n_threads, workspace, size);
+    fm_leave_mode(mode);
+    return status;
+}
+
 int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, const fm_targets *y, fm_pass *pass,
                  void *workspace, int64_t size)
 {
@@ -162,18 +172,23 @@ int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, co
         return FM_BAD_ARGUMENT;
     if (pass->grad && fm_check_differentiable(net) != FM_OK)
         return FM_NOT_DIFFERENTIABLE;
-    if (fm_gradient_workspace(net, x->n_rows, pass->n_threads) > size)
+    if (fm_gradient_workspace(net, x, x->n_rows, pass->n_threads) > size)
         return FM_SMALL_WORKSPACE;
+    const unsigned mode = fm_enter_mode();
     const int n = fm_pool_enter(pass->n_threads);
     fm_crew crew;
-    fm_crew_for_gradient(&crew, net, x->n_rows, pass->n_threads, n, workspace);
+    fm_crew_for_gradient(&crew, net, x, x->n_rows, pass->n_threads, n, workspace);
     const int status = fm_run_pass(&crew, params, x, y, pass);
     fm_pool_leave(n);
+    fm_leave_mode(mode);
     return status;
 }
 
-static int lacks_moments(const fm_training *training)
+/* Moments that are missing, or a count of steps that comes to its end. */
+static int is_bad_solver_state(const fm_training *training)
 {
+    if (training->t < 0 || training->t > INT64_MAX / 4 * 3)
+        return 1;
     for (int i = 0; i < fm_solver_n_moments(training->solver); i++)
         if (!training->moments[i])
             return 1;
@@ -186,17 +201,19 @@ int fm_train(const fm_network *net, void *params, const fm_rows *x, const fm_tar
     const int64_t n_rows = training->index ? training->n_index : x->n_rows;
     if (fm_check_network(net) != FM_OK || training->solver < 0 || training->solver >= FM_N_SOLVERS || n_rows < 1 ||
         training->batch_size < 1 || (training->shuffle && !(training->index && training->bitgen)) ||
-        bad_threads(training->n_threads) || lacks_moments(training))
+        bad_threads(training->n_threads) || is_bad_solver_state(training))
         return FM_BAD_ARGUMENT;
     if (fm_check_differentiable(net) != FM_OK)
         return FM_NOT_DIFFERENTIABLE;
     const int64_t rows = training->batch_size < n_rows ? training->batch_size : n_rows;
-    if (fm_gradient_workspace(net, rows, training->n_threads) > size)
+    if (fm_gradient_workspace(net, x, rows, training->n_threads) > size)
         return FM_SMALL_WORKSPACE;
+    const unsigned mode = fm_enter_mode();
     const int n = fm_pool_enter(training->n_threads);
     fm_crew crew;
-    fm_crew_for_gradient(&crew, net, rows, training->n_threads, n, workspace);
+    fm_crew_for_gradient(&crew, net, x, rows, training->n_threads, n, workspace);
     const int status = fm_run_training(&crew, params, x, y, training);
     fm_pool_leave(n);
+    fm_leave_mode(mode);
     return status;
 }

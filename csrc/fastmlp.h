@@ -136,9 +136,10 @@ int fm_solver_n_moments(int index);
 int fm_forward_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most);
 int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most);
 
-/* Bytes of workspace that a call needs: 0 where a small buffer on the stack serves. rows: of one call or batch. */
+/* Bytes of workspace that a call needs: 0 where a small buffer on the stack serves. rows: of one call or batch. x: tells
+ * whether they are sparse; NULL: they are dense. */
 int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads);
-int64_t fm_gradient_workspace(const fm_network *net, int64_t rows, int n_threads);
+int64_t fm_gradient_workspace(const fm_network *net, const fm_rows *x, int64_t rows, int n_threads);
 
 /* out (n_rows, n_outputs). z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check_finite:
  * refuse rows that are not finite, with FM_NOT_FINITE (what out holds then is not defined): contiguous ones of the

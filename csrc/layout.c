@@ -201,13 +201,13 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
     }
 }
 
-/* Inputs of the layers, transposed, where a gradient may leave out their zeros, or those of the deltas that belong to them.
+/* Inputs of the layers from `first` on, transposed, where a gradient may leave out their zeros, or those of the deltas that belong to them.
  * A line more than needed, lest rows lie in few places of the nearest cache. */
-static void take_transposed(fm_context *c, int64_t rows, char *base, int64_t *used)
+static void take_transposed(fm_context *c, int64_t first, int64_t rows, char *base, int64_t *used)
 {
     const int64_t line = CACHE_LINE / c->real, *units = c->net->units;
     c->transposed_ld = round_up(rows, line) + line;
-    for (int64_t l = 0; l < c->n_layers; l++) {
+    for (int64_t l = first; l < c->n_layers; l++) {
         if (!fm_may_skip(units[l], units[l + 1], rows) && !(l > 0 && fm_may_skip(units[l], units[l - 1], rows)))
             continue;
         char *transposed = fm_take(base, used, units[l] * c->transposed_ld * c->real);
@@ -245,12 +245,14 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->loss_scratch = fm_take(base, &used, slices * c->loss_scratch_bytes);
     if (purpose == FM_FOR_FORWARD)
         return used;
+    /* Sparse rows are read where they are, and may have millions of columns. */
+    const int sparse = purpose == FM_FOR_SPARSE_GRADIENT;
     c->gathered_ld = net->units[0] == 1 ? 1 : round_up(net->units[0], line);
-    c->gathered = fm_take(base, &used, rows * c->gathered_ld * c->real);
+    c->gathered = sparse ? NULL : fm_take(base, &used, rows * c->gathered_ld * c->real);
     if (purpose == FM_FOR_CONVERTING_FORWARD)
         return used;
     take_layers(c, rows, slices, base, &used);
-    take_transposed(c, rows, base, &used);
+    take_transposed(c, sparse, rows, base, &used);
     c->scratch_grad = fm_take(base, &used, c->n_coefs * c->real);
     /* The last, so that tools that watch the ends of a workspace see it when the last slice writes too much. */
     c->panel_bytes = round_up(c->kernels->panel * c->kernels->width * deepest(c) * c->real, CACHE_LINE);

@@ -63,7 +63,7 @@ typedef struct fm_context {
     int64_t loss_scratch_bytes;
 } fm_context;
 
-enum { FM_FOR_FORWARD, FM_FOR_CONVERTING_FORWARD, FM_FOR_GRADIENT };
+enum { FM_FOR_FORWARD, FM_FOR_CONVERTING_FORWARD, FM_FOR_GRADIENT, FM_FOR_SPARSE_GRADIENT };
 
 /* Lay out; with base NULL only count. Returns the bytes needed. slices: of a block, that are worked on at once. */
 int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, int slices, char *base);

@@ -1,4 +1,5 @@
 #include "dispatch.h"
+#include "mode.h"
 #include "network.h"
 #include "pool.h"
 
@@ -78,7 +79,7 @@ static int refused(const fm_binding *b, int64_t n, const void *x)
     return b->check_finite && !fm_all_finite(b->net->dtype, n * b->net->units[0], x);
 }
 
-int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
+static int predict(const fm_binding *b, int64_t n, const void *x, void *out)
 {
     _Alignas(64) char stack[FM_STACK_WORKSPACE], stack_outputs[STACK_OUTPUTS];
     if (n < 1 || n > b->few_rows)
@@ -95,6 +96,14 @@ int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
     fm_block_outputs(&c, b->params, &block, outputs, NULL, NULL);
     finish(b, n, outputs, out);
     return FM_OK;
+}
+
+int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
+{
+    const unsigned mode = fm_enter_mode();
+    const int status = predict(b, n, x, out);
+    fm_leave_mode(mode);
+    return status;
 }
 
 int64_t fm_predict_workspace(const fm_binding *b, int64_t rows, int n_threads)
@@ -119,8 +128,8 @@ static void finish_part(void *argument, int part)
     finish(b, end - first, job->outputs + first * row_bytes(b->net), job->codes + first);
 }
 
-int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
-                    int64_t size)
+static int predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
+                        int64_t size)
 {
     const int64_t scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
     if (scratch > size)
@@ -141,4 +150,13 @@ int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, in
         finish(b, n, outputs, out);
     }
     return FM_OK;
+}
+
+int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
+                    int64_t size)
+{
+    const unsigned mode = fm_enter_mode();
+    const int status = predict_many(b, n, x, out, n_threads, workspace, size);
+    fm_leave_mode(mode);
+    return status;
 }

@@ -231,7 +231,10 @@ class SolverState:
     moments: list[np.ndarray]
 
     def check(self, n_parameters: int) -> None:
-        """Raise ValueError where moments are missing or of another size, as in a damaged or slimmed pickle."""
+        """Raise ValueError where moments or hyperparameters are missing, as in a damaged or slimmed pickle."""
+        names, given = list(SOLVERS[self.name].hyperparameters), list(self.hyper)
+        if given != names:
+            raise ValueError(f"Expected the hyperparameters {names} for the solver {self.name!r}, got {given}.")
         expected, got = SOLVERS[self.name].n_moments, [np.shape(moment) for moment in self.moments]
         if got != [(n_parameters,)] * expected:
             raise ValueError(

@@ -1,10 +1,14 @@
 """The same bits from every instruction set with FMA, for rows alone or in batches, from dense and from sparse input."""
 
+import ctypes
+import ctypes.util
 import hashlib
 import itertools
 import os
+import platform
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -292,3 +296,59 @@ def digest():
         for result in fit_network(solver, dtype)[2]:
             total.update(result.tobytes())
     return total.hexdigest()
+
+
+libm = ctypes.util.find_library("m")
+
+
+@contextmanager
+def floating_point_mode(bits):
+    """Set bits of the processor's MXCSR, in this thread: what is there before lies at the end of glibc's fenv_t."""
+    environment, library = (ctypes.c_uint32 * 8)(), ctypes.CDLL(libm)
+    assert library.fegetenv(environment) == 0
+    before = environment[7]
+    environment[7] = before | bits
+    assert library.fesetenv(environment) == 0
+    try:
+        yield
+    finally:
+        environment[7] = before
+        library.fesetenv(environment)
+
+
+@pytest.mark.skipif(
+    platform.machine() != "x86_64" or platform.libc_ver()[0] != "glibc", reason="sets the mode as glibc on x86-64 does"
+)
+@pytest.mark.parametrize("bits", [0x8040, 0x4000], ids=["flush to zero", "round up"])
+def test_the_mode_of_the_caller_changes_nothing(bits, dtype):
+    tiny = float(np.finfo(dtype).tiny)
+    X = np.random.default_rng(0).normal(size=(400, 40)).astype(dtype)
+    X[:, :20] *= tiny
+
+    denormal, Y = X * X.dtype.type(1e-3), X[:, 20:23]
+    numbers = (1, 1, 2, 3)
+    nets = [
+        Network([40, 64, 3], activation="relu", dtype=dtype, backend="c", n_threads=n, random_state=0) for n in numbers
+    ]
+
+    def results(net):
+        predictor = net.predictor()
+        yield from (net.forward(denormal), net.forward(X), predictor(X), predictor(X[:1]), *net.gradients(X, Y)[0])
+        net.fit(X, Y, epochs=2, batch_size=300, random_state=0)
+        yield net.get_parameters()
+
+    for net in nets:
+        for b in net.intercepts:
+            b[:] = 0
+    plain = list(results(nets[0]))
+    with floating_point_mode(bits):
+        quotients = np.float64(1.0) / np.arange(1.0, 50)
+        others = [list(results(net)) for net in nets[1:]]
+        # After a call the mode is the caller's again.
+        again, denormals = np.float64(1.0) / np.arange(1.0, 50), np.full(3, np.finfo(np.float64).tiny) * 0.5
+    assert (quotients == again).all()
+    assert (denormals == 0).all() == (bits == 0x8040)
+    assert (quotients == 1 / np.arange(1.0, 50)).all() == (bits == 0x8040)
+    for other in others:
+        for one, another in zip(plain, other, strict=True):
+            np.testing.assert_array_equal(one, another)

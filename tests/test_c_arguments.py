@@ -1,14 +1,17 @@
 """What the C backend does with arrays that are not what C expects: it raises, and nothing has been written."""
 
+import itertools
+
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from fastmlp.backends import Data, Plan, get_backend
 from fastmlp.solvers import SolverState
 from fastmlp.spec import make_spec
 
 try:
-    from fastmlp.backends import c  # noqa: F401
+    from fastmlp.backends import c
 except ImportError:
     pytest.skip("the compiled extension is missing", allow_module_level=True)
 
@@ -260,3 +263,15 @@ def test_inputs_are_not_written(backend, good):
     train(backend, good)
     for name in ("X", "targets", "weight", "rows"):
         np.testing.assert_array_equal(good[name], before[name][0])
+
+
+def test_sparse_rows_need_no_room_for_dense_ones():
+    units, rows = [1 << 20, 10, 1], sp.csr_matrix((300, 1 << 20))
+    spec = make_spec(units, "tanh", "identity", "squared_error", "float64")
+    network, coefs = c.network_struct(spec), 8 * sum(n * m for n, m in itertools.pairwise(units))
+    sparse = c.rows_struct(spec, rows)
+    for n_threads in (1, 2):
+        dense_bytes = c.lib.fm_gradient_workspace(network.struct, c.ffi.NULL, 300, n_threads)
+        sparse_bytes = c.lib.fm_gradient_workspace(network.struct, sparse.struct, 300, n_threads)
+        assert dense_bytes > coefs + 256 * 8 * units[0]
+        assert coefs <= sparse_bytes < coefs + 1e6

@@ -174,6 +174,14 @@ def test_moments_that_are_missing(backend, change):
         model.fit(X, y)  # makes new ones
 
 
+def test_hyperparameters_that_are_missing(backend):
+    spec = make_spec([2, 1], "tanh", "identity", "squared_error", "float64")
+    data, moments = Data(np.ones((3, 2)), np.ones((3, 1))), [np.zeros(3), np.zeros(3)]
+    state = SolverState("adam", {"learning_rate": 0.1, "beta_2": 0.9}, 0, moments)
+    with pytest.raises(ValueError, match=r"Expected the hyperparameters .*'beta_1'.* for the solver 'adam', got"):
+        backend.trainer(spec, aligned_zeros(3, "float64"), data, Plan(state, 2))
+
+
 @pytest.mark.c
 def test_c_refuses_moments_that_are_missing():
     from fastmlp.backends import c

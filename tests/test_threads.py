@@ -379,8 +379,8 @@ def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
     problem = make_problem((7, 33, 3), "tanh", ("squared_error", "identity"), np.dtype("float32"), n_rows=3000)
     network = _c_interface.network_struct(problem.spec).struct
     for sizes in (
-        [c.lib.fm_gradient_workspace(network, 3000, n) for n in NUMBERS],
-        [c.lib.fm_gradient_workspace(network, 100, n) for n in NUMBERS],
+        [c.lib.fm_gradient_workspace(network, c.ffi.NULL, 3000, n) for n in NUMBERS],
+        [c.lib.fm_gradient_workspace(network, c.ffi.NULL, 100, n) for n in NUMBERS],
         [c.lib.fm_forward_workspace(network, 3000, 0, n) for n in NUMBERS],
     ):
         assert min(sizes) == sizes[0]
@@ -774,7 +774,7 @@ def test_the_generator_of_numpy_may_be_exchanged_in_a_fit(backend):
 def test_many_threads_need_no_more_memory_than_small_gradients_take():
     for units, most in (([5000, 5000, 10], 2**30), ([64, 100, 10], 2**27)):
         network = _c_interface.network_struct(make_spec(units, "relu", "identity", "squared_error", "float64"))
-        alone, many = (c.lib.fm_gradient_workspace(network.struct, 1 << 20, n) for n in (1, 64))
+        alone, many = (c.lib.fm_gradient_workspace(network.struct, c.ffi.NULL, 1 << 20, n) for n in (1, 64))
         assert alone <= many <= most
 
 

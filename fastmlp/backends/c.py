@@ -255,7 +255,9 @@ class CEvaluator:
         self._spec, self._network = spec, network_struct(spec)
         self._rows, self._targets = rows_struct(spec, data.X), targets_struct(spec, data)
         self._n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, n)
-        self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, n, self._n_threads))
+        self._workspace = workspace_buffer(
+            lib.fm_gradient_workspace(self._network.struct, self._rows.struct, n, self._n_threads)
+        )
 
     def __call__(self, params: np.ndarray, alpha: float, grad: np.ndarray | None) -> LossParts:
         """Return the loss over all rows and, unless `grad` is None, write the gradient: `CBackend.loss_grad`."""
@@ -317,7 +319,9 @@ class CTrainer:
             self._take_generator()
         batch_rows = min(plan.batch_size, n if order is None else len(order))
         run.n_threads = threads_worth(lib.fm_gradient_threads, self._network, self._rows, batch_rows)
-        self._workspace = workspace_buffer(lib.fm_gradient_workspace(self._network.struct, batch_rows, run.n_threads))
+        self._workspace = workspace_buffer(
+            lib.fm_gradient_workspace(self._network.struct, self._rows.struct, batch_rows, run.n_threads)
+        )
 
     def run(self, n_epochs: int) -> EpochLosses:
         """Run `n_epochs` epochs and return the losses of each.
