@@ -230,8 +230,6 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
     for (int k = 0; k < FM_LANES / vd_width; k++)
         s[k] = vd_zero();
     V(t) d[VECTORS], before[VECTORS];
-    for (int k = 0; k < VECTORS; k++)
-        d[k] = zero;
     int64_t i = 0;
     for (; i + GROUP <= n_coefs; i += GROUP) {
         if (squares)
