@@ -201,8 +201,8 @@ static void take_layers(fm_context *c, int64_t rows, int slices, char *base, int
     }
 }
 
-/* Inputs of the layers from `first` on, transposed, where a gradient may leave out their zeros, or those of the deltas that belong to them.
- * A line more than needed, lest rows lie in few places of the nearest cache. */
+/* Inputs of the layers from `first` on, transposed, where a gradient may leave out their zeros, or those of the deltas that
+ * belong to them. A line more than needed, lest rows lie in few places of the nearest cache. */
 static void take_transposed(fm_context *c, int64_t first, int64_t rows, char *base, int64_t *used)
 {
     const int64_t line = CACHE_LINE / c->real, *units = c->net->units;
@@ -252,7 +252,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     if (purpose == FM_FOR_CONVERTING_FORWARD)
         return used;
     take_layers(c, rows, slices, base, &used);
-    take_transposed(c, sparse, rows, base, &used);
+    take_transposed(c, sparse ? 1 : 0, rows, base, &used);
     c->scratch_grad = fm_take(base, &used, c->n_coefs * c->real);
     /* The last, so that tools that watch the ends of a workspace see it when the last slice writes too much. */
     c->panel_bytes = round_up(c->kernels->panel * c->kernels->width * deepest(c) * c->real, CACHE_LINE);

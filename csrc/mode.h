@@ -2,7 +2,7 @@
  * left behind (flush-to-zero, which whatever is linked with -ffast-math switches on; a direction of rounding), and are the
  * same in the threads of the pool, which keep the mode that they were made in, that of a call.
  *
- * Known for x86 with SSE, whose MXCSR all kernels there go by; elsewhere the mode is the caller's. */
+ * Known for x86 with SSE, whose MXCSR vectors go by and, in 64 bits, all arithmetic; elsewhere the mode is the caller's. */
 #ifndef FM_MODE_H
 #define FM_MODE_H
 

@@ -33,7 +33,7 @@ print(shares)
 # One linear unit with two inputs, whose best weights are 1 and -1. With inputs in (0, 2) both derivatives of a row
 # share a sign, and the path goes to and fro; with the same inputs moved to mean 0 it does not. At a small rate both get
 # there in about as many steps, but the one goes twice as far. The detours grow with the rate, and with 0.75 they never
-# end, where inputs of mean 0 get there sooner than with any smaller rate.
+# end, where inputs of mean 0 get there sooner than with the smaller rates.
 
 w_best = np.array([1.0, -1.0])
 inputs = rng.uniform(0, 2, size=(400, 2))

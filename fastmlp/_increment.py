@@ -107,7 +107,10 @@ class Increment:
         self._bit_generator = self._random_state._bit_generator
         self._seed = None if seed is None or seed is self._random_state else seed
         self._binarizer, self._classes = attributes.get("_label_binarizer"), attributes.get("classes_")
-        self._table = None if self._binarizer is None else _labels.CodeTable(self._binarizer.classes_)
+        self._table = None
+        if self._binarizer is not None:
+            self._table, self._known = _labels.CodeTable(self._binarizer.classes_), self._binarizer.classes_
+            self._contents = _labels.content(self._classes), _labels.content(self._known)
         capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
         largest = min(DEFAULT_BATCH_SIZE if self._batch_size == "auto" else int(self._batch_size), capacity)
         plan = Plan(
@@ -136,7 +139,7 @@ class Increment:
                 and all(entry.is_current for entry in self._own)
                 and attributes.get("_label_binarizer") is self._binarizer
                 and attributes.get("classes_") is self._classes
-                and (self._table is None or self._table.is_of(self._classes, self._binarizer.classes_))
+                and (self._table is None or self._are_classes_as_they_were())
                 and self._optimizer.state is self._solver
                 and self._solver.moments == self._moments
                 and self._random_state._bit_generator is self._bit_generator
@@ -149,6 +152,12 @@ class Increment:
             )
         except ODD:  # an attribute is missing, or an odd thing is in the place of an array
             return False
+
+    def _are_classes_as_they_were(self) -> bool:
+        return (
+            self._binarizer.classes_ is self._known
+            and (_labels.content(self._classes), _labels.content(self._known)) == self._contents
+        )
 
     def __call__(self, estimator: BaseMLP, X: Any, y: Any, classes: Any) -> bool:
         """Train on X and y and return True, or return False."""
@@ -190,6 +199,7 @@ class Increment:
             if before is not None and not interrupted:
                 before.restore()
             elif stepper.losses is not None:
+                self._solver.t = stepper.t
                 self._note(estimator, n, *stepper.losses, *noted)
             elif interrupted:
                 estimator.n_iter_ = 0

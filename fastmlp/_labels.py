@@ -76,6 +76,11 @@ def coded(binarizer: LabelBinarizer) -> np.ndarray | None:
     return binarizer.classes_ if is_coded and not binarizer.sparse_input_ else None
 
 
+def content(classes: np.ndarray) -> bytes | list[Any]:
+    """Return what tells whether an array has been written to: its bytes, or the list of its objects."""
+    return classes.tolist() if classes.dtype.hasobject else classes.tobytes()
+
+
 class CodeTable:
     """The codes of plain labels, for few of them at a time.
 
@@ -94,10 +99,6 @@ class CodeTable:
         self._kinds = "iu" if classes.dtype.kind in "iu" else classes.dtype.kind
         self._type = {"b": bool, "f": float, "U": str}.get(self._kinds, int)
         self.codes = {label: code for code, label in enumerate(self._classes)}
-
-    def is_of(self, one: np.ndarray, other: np.ndarray) -> bool:
-        """Return whether both of these hold the classes still: they may have been written to."""
-        return one.tolist() == self._classes == other.tolist()
 
     def are(self, classes: Any) -> bool:
         """Return whether these are the classes, plainly the same; False where that is not plain."""

@@ -154,7 +154,9 @@ def log_predictor(numbers: Predictor) -> Predictor:
 
     def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         out = numbers(x, out)
-        return np.log(out, out=out)
+        place = np.asarray(out)
+        np.log(place, out=place)
+        return out
 
     return predictor
 

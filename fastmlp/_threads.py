@@ -163,9 +163,10 @@ def available() -> int:
 def _from_environment() -> int:
     own = os.environ.get("FASTMLP_NUM_THREADS", "")
     if own:
-        if _positive(own) is None:
+        number = _positive(own)
+        if number is None:
             raise ValueError(f"FASTMLP_NUM_THREADS must be a positive integer, got {own!r}.")
-        return _positive(own)
+        return number
     # OpenMP takes a list, one number for each level of nesting.
     return _positive(os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()) or MOST
 
@@ -175,7 +176,7 @@ def _positive(text: str) -> int | None:
     digits = text.lstrip("0")
     if not digits or not (text.isascii() and text.isdigit()):
         return None
-    return int(digits) if len(digits) <= len(str(MOST)) else MOST
+    return MOST if len(digits) > len(str(MOST)) else min(int(digits), MOST)
 
 
 def _processors() -> int:

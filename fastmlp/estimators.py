@@ -548,7 +548,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        found = _scores.accuracy(y, predicted, len(self._label_binarizer.classes_)) if sample_weight is None else None
+        # Neither is there in a subclass whose `fit` and `predict` are its own.
+        classes = getattr(vars(self).get("_label_binarizer", self), "classes_", None)
+        found = None if sample_weight is not None or classes is None else _scores.accuracy(y, predicted, len(classes))
         return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def __sklearn_tags__(self) -> Any:
@@ -820,7 +822,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         sklearn.utils._param_validation.InvalidParameterError
             When a parameter is not one that it may be (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers, or y is sparse or no numbers.
+            When `hidden_layer_sizes` holds no integers, or y is a sparse column or no numbers.
         ValueError
             When X or y does not have the expected form, the activation has no gradient (step), or training ended in
             weights that are not finite.

@@ -231,16 +231,41 @@ class SolverState:
     moments: list[np.ndarray]
 
     def check(self, n_parameters: int) -> None:
-        """Raise ValueError where moments or hyperparameters are missing, as in a damaged or slimmed pickle."""
-        names, given = list(SOLVERS[self.name].hyperparameters), list(self.hyper)
-        if given != names:
-            raise ValueError(f"Expected the hyperparameters {names} for the solver {self.name!r}, got {given}.")
+        """Make sure that nothing is missing, as in a damaged or slimmed pickle.
+
+        Parameters
+        ----------
+        n_parameters : int
+
+        Raises
+        ------
+        ValueError
+            When a hyperparameter or a moment is missing or of another size, or `t` is negative.
+        """
+        self.values()
+        if self.t < 0:
+            raise ValueError(f"The solver {self.name!r} must have taken at least 0 steps, got {self.t}.")
         expected, got = SOLVERS[self.name].n_moments, [np.shape(moment) for moment in self.moments]
         if got != [(n_parameters,)] * expected:
             raise ValueError(
                 f"Expected {expected} moments of shape ({n_parameters},) for the solver {self.name!r}, got shapes "
                 f"{got}."
             )
+
+    def values(self) -> list[float]:
+        """Return the hyperparameters in the order of the registry, as compiled kernels take them.
+
+        Raises
+        ------
+        ValueError
+            When they are not those of the solver.
+        """
+        names = SOLVERS[self.name].hyperparameters
+        if self.hyper.keys() != names.keys():
+            raise ValueError(
+                f"Expected the hyperparameters {list(names)} for the solver {self.name!r}, got {list(self.hyper)}."
+            )
+        return [float(self.hyper[name]) for name in names]
 
     @classmethod
     def fresh(cls, name: str, n_parameters: int, dtype: np.dtype | type | str, **hyper: float | bool) -> SolverState:

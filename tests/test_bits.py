@@ -1,7 +1,6 @@
 """The same bits from every instruction set with FMA, for rows alone or in batches, from dense and from sparse input."""
 
 import ctypes
-import ctypes.util
 import hashlib
 import itertools
 import os
@@ -298,13 +297,10 @@ def digest():
     return total.hexdigest()
 
 
-libm = ctypes.util.find_library("m")
-
-
 @contextmanager
 def floating_point_mode(bits):
     """Set bits of the processor's MXCSR, in this thread: what is there before lies at the end of glibc's fenv_t."""
-    environment, library = (ctypes.c_uint32 * 8)(), ctypes.CDLL(libm)
+    environment, library = (ctypes.c_uint32 * 8)(), ctypes.CDLL("libm.so.6")
     assert library.fegetenv(environment) == 0
     before = environment[7]
     environment[7] = before | bits

@@ -274,6 +274,8 @@ class TestDecisionBoundary:
         display = DecisionBoundary.from_network(net, [[-1, -1], [1, 1]])
         for again in (display, display.plot()):
             assert sorted(set(np.asarray(again.surface_.get_array()).ravel().tolist())) == [0, 3]
+        contours = DecisionBoundary.from_network(net, [[-1, -1], [1, 1]], levels=[0, 1, 2, 3])
+        assert contours.surface_.levels.tolist() == [0, 1, 2, 3]
 
     @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
     def test_estimators(self):

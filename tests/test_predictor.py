@@ -137,6 +137,17 @@ def test_subclasses_of_arrays_are_not_believed(dtype, backend_name):
     assert_same(out, predictor(x))
 
 
+def test_logarithms_in_a_subclass_of_arrays(dtype, backend_name):
+    """The logarithm of a masked array leaves out what it masks, and that of others is what they make of it."""
+    X, y = ROWS[:20, :3].astype(dtype), np.arange(20) % 2
+    options = {"max_iter": 2, "solver": "adam", "random_state": 0, "backend": backend_name}
+    clf = MLPClassifier((4,), **options).fit(X, y)
+    predictor, out = clf.predictor("predict_log_proba"), np.zeros((5, 2), dtype)
+    given = np.ma.masked_array(out, mask=True, copy=False)
+    assert predictor(X[:5], given) is given
+    assert_same(out, predictor(X[:5]))
+
+
 def test_defaults(dtype, backend_name):
     X = ROWS[:3].astype(dtype)
     for name, method in (("strings", "predict_proba"), ("regression", "predict"), ("network", "forward")):

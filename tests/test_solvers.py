@@ -178,8 +178,31 @@ def test_hyperparameters_that_are_missing(backend):
     spec = make_spec([2, 1], "tanh", "identity", "squared_error", "float64")
     data, moments = Data(np.ones((3, 2)), np.ones((3, 1))), [np.zeros(3), np.zeros(3)]
     state = SolverState("adam", {"learning_rate": 0.1, "beta_2": 0.9}, 0, moments)
-    with pytest.raises(ValueError, match=r"Expected the hyperparameters .*'beta_1'.* for the solver 'adam', got"):
+    message = r"Expected the hyperparameters .*'beta_1'.* for the solver 'adam', got"
+    with pytest.raises(ValueError, match=message):
         backend.trainer(spec, aligned_zeros(3, "float64"), data, Plan(state, 2))
+    state = SolverState.fresh("adam", 3, "float64")
+    trainer = backend.trainer(spec, aligned_zeros(3, "float64"), data, Plan(state, 2))
+    trainer.run(1)
+    del state.hyper["epsilon"]
+    with pytest.raises(ValueError, match=message):
+        trainer.run(1)
+    state.hyper["epsilon"], state.t = 1e-8, -1
+    with pytest.raises(ValueError, match="at least 0 steps, got -1"):
+        backend.trainer(spec, aligned_zeros(3, "float64"), data, Plan(state, 2))
+
+
+def test_the_order_of_hyperparameters_does_not_matter(backend):
+    X, y = np.random.default_rng(0).normal(size=(60, 4)), np.arange(60) % 3
+    models = [MLPClassifier((8,), random_state=0, backend=backend.name) for _ in range(2)]
+    for clf in models:
+        clf.partial_fit(X, y, classes=[0, 1, 2])
+    hyper = models[1]._optimizer.state.hyper
+    hyper["beta_2"] = hyper.pop("beta_2")
+    for clf in models:
+        clf.partial_fit(X, y)
+    assert list(hyper)[-1] == "beta_2"
+    np.testing.assert_array_equal(models[0].coefs_[0], models[1].coefs_[0])
 
 
 @pytest.mark.c

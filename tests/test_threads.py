@@ -439,7 +439,7 @@ def test_limits_of_the_environment(own, openmp, expected):
 
 
 @needs_c
-@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "\u0661"])
+@pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1 0"])
 def test_a_limit_that_is_no_number(value):
     done = run_python("from fastmlp.backends import get_backend; get_backend('c')", FASTMLP_NUM_THREADS=value)
     assert done.returncode != 0

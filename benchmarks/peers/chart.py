@@ -72,7 +72,7 @@ def _draw_panel(ax, panel):
         for name in COLOURS:
             if name in bars:
                 ax.barh(y, bars[name] - 1, left=1, height=0.9, color=COLOURS[name])
-                ratio = f"{bars[name]:.3g}" if bars[name] < 1000 else f"{bars[name]:.0f}"
+                ratio = f"{bars[name]:.3g}" if bars[name] < 999.5 else f"{bars[name]:.0f}"
                 ax.annotate(ratio, (max(bars[name], 1), y), (3, 0), textcoords="offset points", va="center")
                 ax.texts[-1].set_fontsize(7)
                 y += 1

@@ -333,7 +333,7 @@ class CTrainer:
         """
         run = self._run
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
-        run.hyper = hyper = ffi.new("double[]", [float(value) for value in self.plan.solver.hyper.values()])  # noqa: F841
+        run.hyper = hyper = ffi.new("double[]", self.plan.solver.values())  # noqa: F841 (kept alive)
         run.data_losses = data = output_pointer("double *", losses.data, losses.data.dtype)  # noqa: F841 (kept alive)
         run.l2_losses = l2 = output_pointer("double *", losses.l2, losses.l2.dtype)  # noqa: F841 (kept alive)
         run.epoch = 0  # for an interrupt on the first line of what follows
@@ -464,11 +464,11 @@ class CStepper(CTrainer):
 
     def epoch(self, batch_size: int) -> tuple[float, float]:
         """Run one epoch over the rows taken and return its losses, data term and L2 term."""
-        run, hyper, n = self._run, self.plan.solver.hyper, self._rows.struct.n_rows
+        run, n = self._run, self._rows.struct.n_rows
         if run.index:
             ffi.memmove(run.index, self._in_order, 4 * n)
             run.n_index = n
-        self._hyper[0 : len(hyper)] = list(hyper.values())
+        self._hyper[0 : len(self._hyper)] = self.plan.solver.values()
         run.batch_size = batch_size
         self._run_epochs(1)
         return self._losses[0], self._losses[1]
@@ -477,6 +477,11 @@ class CStepper(CTrainer):
     def losses(self) -> tuple[float, float] | None:
         """The losses of the epoch over the rows taken, where that has been run to its end."""
         return (self._losses[0], self._losses[1]) if self._run.epoch == 1 else None
+
+    @property
+    def t(self) -> int:
+        """Steps taken, by the count of C."""
+        return int(self._run.t)
 
     def is_finite(self) -> bool:
         """Return whether all parameters are finite."""

@@ -319,7 +319,7 @@ class NumbaTrainer:
         """
         run, state = self._run, self.plan.solver
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
-        hyper = np.array([float(value) for value in state.hyper.values()])
+        hyper = np.array(state.values())
         run["alpha"], run["batch_size"] = self.plan.alpha, self.plan.batch_size
         run["t"], run["update"] = state.t, self._update.address
         for name in ("epoch", "row", "batch_row"):

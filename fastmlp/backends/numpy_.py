@@ -208,6 +208,7 @@ class NumpyTrainer:
             When the sample weights of a batch sum to zero.
         """
         losses = EpochLosses(data=np.zeros(n_epochs), l2=np.zeros(n_epochs))
+        self.plan.solver.values()  # raises where one is missing
         for epoch in range(n_epochs):
             self.completed = losses.head(epoch)
             if self.plan.shuffle:

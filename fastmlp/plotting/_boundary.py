@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from fastmlp.network import Network
 
 
+_OF_CONTOURS = frozenset({"algorithm", "corner_mask", "extend", "hatches", "levels", "locator", "nchunk", "origin"})
+"""Options that matplotlib's contours take and a mesh does not."""
+
+
 class DecisionBoundary(DecisionBoundaryDisplay):
     """scikit-learn's DecisionBoundaryDisplay, which serves estimators, and the same for a `fastmlp.Network`.
 
@@ -110,7 +114,8 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         **options
             Of scikit-learn's ``DecisionBoundaryDisplay.from_estimator``, but for ``response_method`` and
             ``class_of_interest``. Unless they say otherwise, a single output is drawn with ``cmap="coolwarm"``, and
-            several with ``plot_method="pcolormesh"``: contours would draw classes 1 and 2 between 0 and 3.
+            several with ``plot_method="pcolormesh"``, for contours would draw classes 1 and 2 between 0 and 3; or with
+            "contourf" where an option is one of contours, as ``levels``.
 
         Returns
         -------
@@ -158,8 +163,9 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             X = numbers.astype(np.float64)
         options |= {"response_method": "predict", "grid_resolution": grid_resolution, "eps": eps, "ax": ax}
         if net.units[-1] > 1:
-            display = cls.from_estimator(_Classes(net), X, **{"plot_method": "pcolormesh", **options})
-            display._plot_method = "pcolormesh"
+            method = "contourf" if _OF_CONTOURS & options.keys() else "pcolormesh"
+            display = cls.from_estimator(_Classes(net), X, **{"plot_method": method, **options})
+            display._plot_method = method
             return display
         display = cls.from_estimator(_OneOutput(net), X, **{"cmap": "coolwarm", "alpha": 0.8, **options})
         display.threshold = threshold

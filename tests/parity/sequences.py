@@ -1029,6 +1029,24 @@ def a_score_without_classes(t: Trace) -> None:
     t.look("at the end", est, d.X_test, d.y_test)
 
 
+@sequence(*_options(known=(False, True)))
+def a_score_of_ones_own_predictions(t: Trace, known: bool) -> None:
+    """A subclass with `fit` and `predict` of its own has a score all the same."""
+
+    class Constant(t.library.estimator(True)):
+        def fit(self, X: Any, y: Any) -> Any:
+            if known:
+                self.classes_ = np.unique(y)
+            return self
+
+        def predict(self, X: Any) -> np.ndarray:
+            return np.zeros(len(X), int)
+
+    d = sample("binary")
+    est = Constant().fit(d.X, d.y)
+    t.note("its score", t.call("score", est.score, d.X, np.arange(len(d.X)) % 3))
+
+
 # ---------------------------------------------------------------------------------------------------------------------
 # Running them
 # ---------------------------------------------------------------------------------------------------------------------
