@@ -548,8 +548,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        # Neither is there in a subclass whose `fit` and `predict` are its own.
-        classes = getattr(vars(self).get("_label_binarizer", self), "classes_", None)
+        classes = getattr(
+            self, "classes_", None
+        )  # not there where a subclass has a `fit` of its own, or in a slim pickle
         found = None if sample_weight is not None or classes is None else _scores.accuracy(y, predicted, len(classes))
         return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 

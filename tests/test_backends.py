@@ -592,3 +592,30 @@ Network([2, 1]).forward([[1, 2]])
 """
     done = run_python(code, FASTMLP_BACKEND="numpy")
     assert done.returncode == 0, done.stderr
+
+
+def test_a_shuffle_of_ones_own(backend, make_problem):
+    """Of a subclass of RandomState: it is given positions in the order before."""
+
+    class Turning(np.random.RandomState):
+        def shuffle(self, x):
+            asked.append(x.tolist())
+            x[:] = np.roll(x, 1)
+
+    asked, n = [], 5
+    problem = make_problem([3, 2], "tanh", ("squared_error", "identity"), "float64", n_rows=n)
+    results = []
+    for shuffle in (True, False):
+        params, state = problem.params.copy(), SolverState.fresh("sgd", len(problem.params), "float64")
+        rows = np.arange(n, dtype=np.int32)
+        plan = Plan(state, 2, rows=rows, shuffle=shuffle, random_state=Turning(0) if shuffle else None)
+        trainer = backend.trainer(problem.spec, params, problem.data, plan)
+        if shuffle:
+            trainer.run(3)
+        else:
+            for k in (1, 2, 3):
+                plan = Plan(state, 2, rows=np.roll(rows, k))
+                backend.trainer(problem.spec, params, problem.data, plan).run(1)
+        results.append(params)
+    np.testing.assert_array_equal(*results)
+    assert asked == [list(range(n))] * 3

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import types
 import warnings
 from collections import deque
 from pathlib import Path
@@ -1015,3 +1016,16 @@ def test_sparse_rows_that_are_not_aligned(dtype):
     np.testing.assert_array_equal(models[0].predict_proba(X), models[1].predict_proba(odd))
     net = fastmlp.Network([6, 3, 2], dtype=dtype, random_state=0)
     np.testing.assert_array_equal(net.forward(X), net.forward(odd))
+
+
+@pytest.mark.parametrize("odd", [object(), "text", types.SimpleNamespace(state=None)])
+def test_a_fresh_fit_throws_away_whatever_is_there_for_an_optimizer(odd):
+    X, y = np.arange(20.0).reshape(10, 2), np.arange(10) % 2
+    clf = MLPClassifier((3,), max_iter=2, random_state=0)
+    expected = clf.fit(X, y).coefs_[0].copy()
+    clf._optimizer = odd
+    np.testing.assert_array_equal(clf.fit(X, y).coefs_[0], expected)
+    clf._optimizer = odd
+    with pytest.raises(ValueError, match="hidden_layer_sizes"):
+        clf.set_params(hidden_layer_sizes=(0,)).fit(X, y)
+    assert clf._optimizer is odd

@@ -994,15 +994,18 @@ def a_list_that_listens(t: Trace, early: bool) -> None:
     t.note("losses", list(est.loss_curve_))
 
 
-@sequence(*_options(which=("classes_", "_label_binarizer")))
+@sequence(*_options(which=("classes_", "_label_binarizer", "another array")))
 def classes_written_to(t: Trace, which: str) -> None:
     """An edit in place counts in partial_fit, as any other."""
     d = sample("multiclass")
     est = make(t, "multiclass")
     for k in range(2):
         t.call(f"call {k}", est.partial_fit, d.X, d.y, **first_classes("multiclass", d.y))
-    classes = est.classes_ if which == "classes_" else est._label_binarizer.classes_
-    classes += 1
+    if which == "another array":
+        est._label_binarizer.classes_ = est._label_binarizer.classes_ + 1
+    else:
+        classes = est.classes_ if which == "classes_" else est._label_binarizer.classes_
+        classes += 1
     t.call("edited", est.partial_fit, d.X, d.y, fails="ValueError" if which == "classes_" else None)
     t.note("losses", list(est.loss_curve_))
 
