@@ -548,9 +548,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        classes = getattr(
-            self, "classes_", None
-        )  # not there where a subclass has a `fit` of its own, or in a slim pickle
+        # Not there where a subclass has a `fit` of its own, or in a pickle that was made smaller.
+        classes = getattr(self, "classes_", None)
         found = None if sample_weight is not None or classes is None else _scores.accuracy(y, predicted, len(classes))
         return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 

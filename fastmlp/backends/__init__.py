@@ -113,6 +113,11 @@ class Plan:
         """Whether the random state is of a subclass with another ``shuffle`` than NumPy's."""
         return self.random_state is not None and has_own_shuffle(self.random_state)
 
+    @property
+    def shuffles_apart(self) -> bool:
+        """Whether each epoch is shuffled by itself, before it runs, and not within a call of many epochs."""
+        return self.shuffle and (self.draws_from_everyone or self.shuffles_its_own_way)
+
     def shuffle_rows(self, rows: np.ndarray) -> None:
         """Put the rows of an epoch into their next order, in place."""
         if not self.shuffles_its_own_way:

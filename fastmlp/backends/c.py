@@ -309,8 +309,7 @@ class CTrainer:
             self._order = order = checked_order(order, n)
             run.index = self._index = output_pointer("int32_t *", order, order.dtype)
             run.n_index = len(order)
-        self._own = plan.shuffle and plan.shuffles_its_own_way
-        self._apart = self._own or (plan.shuffle and plan.draws_from_everyone)
+        self._apart = plan.shuffles_apart
         self._bit_generator: Any = None
         self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
@@ -360,7 +359,7 @@ class CTrainer:
             state.t = run.t
 
     def _shuffle_apart(self) -> None:
-        if self._own:
+        if self.plan.shuffles_its_own_way:
             self.plan.shuffle_rows(self._order)
             return
         if self._bit_generator is not self.plan.random_state._bit_generator:

@@ -297,8 +297,7 @@ class NumbaTrainer:
         self._run["key"] = np.uint64(plan.key).astype(np.int64)
         self._noted: Any = nullcontext()
         self._lock: Any = nullcontext()
-        apart = plan.shuffle and (plan.draws_from_everyone or plan.shuffles_its_own_way)
-        self._order = order if apart else None
+        self._order = order if plan.shuffles_apart else None
         if plan.shuffle and self._order is None:
             self._bit_generator = generator = plan.random_state._bit_generator  # kept alive
             self._noted, self._lock = Noted(generator.lock), generator.lock
