@@ -41,14 +41,18 @@ def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
     if not y.dtype.isnative:
         y = y.astype(y.dtype.newbyteorder("="))
     classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
-    # A vector with so many classes may be meant for a regression: scikit-learn has a say in it.
-    if classes is None or len(classes) > max(2, len(y) // 2):
+    if classes is None or may_be_for_regression(len(classes), len(y)):
         binarizer.fit(y)
         return binarizer, transform(binarizer, y)
     binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
     binarizer.sparse_input_ = False
     binarizer.classes_ = classes
     return binarizer, codes
+
+
+def may_be_for_regression(n_classes: int, n: int) -> bool:
+    """Return whether so many classes in n rows may mean a regression: scikit-learn, which may warn, has a say in it."""
+    return n > 20 and 2 * n_classes >= n
 
 
 def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:

@@ -6,14 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from fastmlp._labels import may_be_for_regression
+
 
 def accuracy(y: Any, predicted: np.ndarray, n_classes: int) -> float | None:
     """Return the share of right labels; None where `accuracy_score` has a say in it."""
     if not _are_comparable(y, predicted):
         return None
     n, n_right = len(y), int(np.count_nonzero(y == predicted))
-    # At more labels than half the rows scikit-learn warns.
-    return n_right / n if n <= 20 or 2 * (n_classes + n - n_right) < n else None
+    # Each wrong row may hold a label that is no class.
+    return None if may_be_for_regression(n_classes + n - n_right, n) else n_right / n
 
 
 def _are_comparable(y: Any, predicted: np.ndarray) -> bool:
