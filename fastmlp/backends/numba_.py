@@ -114,7 +114,6 @@ def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
     indptr, indices, data = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, spec.dtype)
     if not isinstance(X, np.ndarray):
         indptr, indices, data = csr_arrays(X, spec.dtype)
-        data = checked(data, spec.dtype)
     elif X.dtype == np.float32:
         x32 = checked(X, np.float32)
     else:
@@ -289,7 +288,7 @@ class NumbaTrainer:
         self.spec, self.plan = spec, plan
         network = _Network.of(spec, "gradient")
         self._train, self._update = compiled("train", network.real), update_kernel(plan.solver.name, network.real)
-        order = np.arange(n, dtype=np.int32) if plan.rows is None else checked(checked_order(plan.rows, n), np.int32)
+        order = np.arange(n, dtype=np.int32) if plan.rows is None else checked_order(plan.rows, n)
         if not (plan.shuffle or order.flags.writeable):
             order = order.copy()
         self._run = np.zeros(1, core.RUN)
