@@ -100,27 +100,17 @@ class Plan:
     key: int = 0
 
     @property
-    def draws_from_everyone(self) -> bool:
-        """Whether the shuffles draw from NumPy's global generator.
-
-        All threads draw from that, and a forked child inherits its lock as it is: it must be held for a shuffle, not
-        for whole epochs.
-        """
-        return self.random_state is not None and self.random_state is np.random.mtrand._rand
-
-    @property
-    def shuffles_its_own_way(self) -> bool:
-        """Whether the random state is of a subclass with another ``shuffle`` than NumPy's."""
-        return self.random_state is not None and has_own_shuffle(self.random_state)
-
-    @property
     def shuffles_apart(self) -> bool:
-        """Whether each epoch is shuffled by itself, before it runs, and not within a call of many epochs."""
-        return self.shuffle and (self.draws_from_everyone or self.shuffles_its_own_way)
+        """Whether each epoch is shuffled by itself, before it runs, and not within a call of many epochs.
+
+        So it is with a shuffle of the user's own, and with NumPy's global generator: all threads draw from that, and a
+        forked child inherits its lock as it is, so that it must be held for a shuffle, not for whole epochs.
+        """
+        return self.shuffle and (self.random_state is np.random.mtrand._rand or has_own_shuffle(self.random_state))
 
     def shuffle_rows(self, rows: np.ndarray) -> None:
         """Put the rows of an epoch into their next order, in place."""
-        if not self.shuffles_its_own_way:
+        if not has_own_shuffle(self.random_state):
             self.random_state.shuffle(rows)
             return
         # What scikit-learn has shuffled are positions in the order before.

@@ -18,7 +18,7 @@ from fastmlp import __version__
 from fastmlp._held import Noted
 from fastmlp._threads import get_limit, register_with_threadpoolctl
 from fastmlp._validation import check_finite
-from fastmlp.backends import Data, EpochLosses, LossParts, Plan
+from fastmlp.backends import Data, EpochLosses, LossParts, Plan, has_own_shuffle
 from fastmlp.backends._c_interface import (
     DTYPE_CODES,
     SOLVER_CODES,
@@ -359,7 +359,7 @@ class CTrainer:
             state.t = run.t
 
     def _shuffle_apart(self) -> None:
-        if self.plan.shuffles_its_own_way:
+        if has_own_shuffle(self.plan.random_state):
             self.plan.shuffle_rows(self._order)
             return
         if self._bit_generator is not self.plan.random_state._bit_generator:
