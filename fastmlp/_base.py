@@ -382,8 +382,6 @@ class BaseMLP(CallbackSupportMixin, Constraints):
             weights,
             self._as_data(X, targets, sample_weight, spec.dtype),
             incremental=incremental,
-            loss_scale=self._loss_scale(),
-            score=lambda part: self._validation_score(backend, spec, weights, part),
             callbacks=callbacks,
         )
         if not weights.is_shown(coefs, intercepts):
@@ -407,7 +405,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         spec = self._network_spec(weights.layout, dtype, loss)
         spec.check_differentiable()
         data = self._as_data(X, targets, sample_weight, spec.dtype)
-        weights, result = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, self._loss_scale(), callbacks)
+        weights, result = fit_lbfgs(self, get_backend(self.backend), spec, weights, data, callbacks)
         self._shown_weights = weights
         self.coefs_[:], self.intercepts_[:] = weights.lists()
         return weights, lambda: warn_of_lbfgs(result, self.max_iter)

@@ -201,8 +201,6 @@ def fit_stochastic(
     data: Data,
     *,
     incremental: bool,
-    loss_scale: float,
-    score: Callable[[Validation], float],
     callbacks: Any,
 ) -> Callable[[], object]:
     """Train by sgd or adam until a stopping rule holds, ``max_iter`` epochs have passed, or for one epoch.
@@ -218,10 +216,6 @@ def fit_stochastic(
     data : Data
     incremental : bool
         Whether this is `partial_fit`: one epoch, with the optimizer kept from before.
-    loss_scale : float
-        Factor of the data term in the loss that is reported.
-    score : callable
-        The validation score of the present weights.
     callbacks : object with `begins` and `ends`, or None
 
     Returns
@@ -257,6 +251,7 @@ def fit_stochastic(
     trainer = backend.trainer(spec, weights.vector, data, plan)
     estimator.n_iter_ = 0
     max_iter = 1 if incremental else estimator.max_iter
+    loss_scale = estimator._loss_scale()
     alone = validation is not None or callbacks is not None
     warn_of_end: Callable[[], object] = _say_nothing
     printing = False
@@ -278,7 +273,7 @@ def fit_stochastic(
             if validation is None:
                 progress.judge(losses)
             else:
-                value = score(validation)
+                value = estimator._validation_score(backend, spec, weights, validation)
                 progress.note_score(value)
                 if estimator.verbose:
                     printing = True
@@ -308,7 +303,7 @@ def fit_stochastic(
             if validation is None:
                 progress.judge(losses)
             else:
-                value = score(validation)
+                value = estimator._validation_score(backend, spec, weights, validation)
                 progress.note_score(value)
                 progress.judge_score(value, weights)
         warn_of_end = partial(warn, "Training interrupted by user.")
