@@ -179,9 +179,7 @@ class Increment:
             stepper.leave()
 
     def _epoch(self, estimator: BaseMLP, n: int, batch_size: int) -> bool:
-        stepper, curve = self._stepper, estimator.loss_curve_
-        # From these the epoch is noted, again where an exception comes in between.
-        noted = curve, len(curve), estimator.t_, estimator.best_loss_, estimator._no_improvement_count
+        stepper, progress = self._stepper, _stochastic.Progress(estimator, 0)
         # What C may leave in its midst has to be put back; the rest is one call, after which only notes are missing.
         work = -(-n // batch_size) * self._step_work + n * self._row_work
         before = Snapshot(estimator) if work > _SHORT else None
@@ -191,8 +189,8 @@ class Increment:
                 self._random_state.seed(self._seed)
             estimator._random_state = self._random_state
             self._optimizer.before_epoch()
-            data, l2 = stepper.epoch(batch_size)
-            self._note(estimator, n, data, l2, *noted)
+            stepper.epoch(batch_size)
+            self._note(progress, n)
             _stochastic.epochs_end(estimator, scored=False)
         except BaseException as error:
             interrupted = isinstance(error, KeyboardInterrupt)
@@ -200,7 +198,7 @@ class Increment:
                 before.restore()
             elif stepper.losses is not None:
                 self._solver.t = stepper.t
-                self._note(estimator, n, *stepper.losses, *noted)
+                self._note(progress, n)
             elif interrupted:
                 estimator.n_iter_ = 0
                 self._optimizer.after_epoch()
@@ -213,25 +211,11 @@ class Increment:
             raise ValueError(NOT_FINITE)
         return True
 
-    def _note(
-        self,
-        estimator: BaseMLP,
-        n: int,
-        data: float,
-        l2: float,
-        curve: list,
-        length: int,
-        t: int,
-        best: float,
-        quiet: int,
-    ) -> None:
-        """Note an epoch over n rows, as `Progress` does, from attributes that are given: a call is short."""
-        self._optimizer.after_epoch()
-        estimator.n_iter_ = 1
-        estimator.loss_ = loss = np.float64(data * self._loss_scale + l2)
-        estimator.t_ = t + n
-        _stochastic.extend_from(curve, length, [loss])
-        estimator.best_loss_, estimator._no_improvement_count = _stochastic.judge(loss, best, quiet, estimator.tol)
+    def _note(self, progress: _stochastic.Progress, n: int) -> None:
+        data, l2 = self._stepper.losses
+        losses = [np.float64(data * self._loss_scale + l2)]
+        progress.note(losses, n)
+        progress.judge(losses)
 
     def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
         if self._table is not None:

@@ -262,7 +262,7 @@ def fit_stochastic(
                 callbacks.begins("epoch")
             n_epochs = 1 if alone else min(_quiet_epochs(estimator), max_iter - estimator.n_iter_)
             estimator._optimizer.before_epoch()
-            progress = Progress(estimator)
+            progress = Progress(estimator, estimator.n_iter_)
             trainer.run(n_epochs)
             losses = _reported(trainer.completed, loss_scale)
             progress.note(losses, n_samples)
@@ -339,13 +339,15 @@ class Progress:
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
+    n_iter : int
+        Epochs of this call so far.
     """
 
     __slots__ = ("_best", "_best_score", "_curve", "_estimator", "_length", "_n_iter", "_n_scores", "_quiet", "_t")
 
-    def __init__(self, estimator: BaseMLP) -> None:
+    def __init__(self, estimator: BaseMLP, n_iter: int) -> None:
         self._estimator, self._curve = estimator, estimator.loss_curve_
-        self._length, self._n_iter, self._t = len(self._curve), estimator.n_iter_, estimator.t_
+        self._length, self._n_iter, self._t = len(self._curve), n_iter, estimator.t_
         self._best, self._quiet = estimator.best_loss_, estimator._no_improvement_count
         if estimator.early_stopping:
             self._best_score, self._n_scores = estimator.best_validation_score_, len(estimator.validation_scores_)

@@ -461,8 +461,8 @@ class CStepper(CTrainer):
         self._taken = None
         self._free.release()
 
-    def epoch(self, batch_size: int) -> tuple[float, float]:
-        """Run one epoch over the rows taken and return its losses, data term and L2 term."""
+    def epoch(self, batch_size: int) -> None:
+        """Run one epoch over the rows taken."""
         run, n = self._run, self._rows.struct.n_rows
         if run.index:
             ffi.memmove(run.index, self._in_order, 4 * n)
@@ -470,11 +470,10 @@ class CStepper(CTrainer):
         self._hyper[0 : len(self._hyper)] = self.plan.solver.values()
         run.batch_size = batch_size
         self._run_epochs(1)
-        return self._losses[0], self._losses[1]
 
     @property
     def losses(self) -> tuple[float, float] | None:
-        """The losses of the epoch over the rows taken, where that has been run to its end."""
+        """Data term and L2 term of the epoch over the rows taken, where that has been run to its end."""
         return (self._losses[0], self._losses[1]) if self._run.epoch == 1 else None
 
     @property
