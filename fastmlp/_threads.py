@@ -9,12 +9,11 @@ import contextvars
 import importlib
 import math
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from numbers import Integral
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple, TypeVar
 
 MOST = 64
@@ -25,7 +24,6 @@ _requested: contextvars.ContextVar[int | None] = contextvars.ContextVar("fastmlp
 
 _limit: int | None = None
 """Set by threadpoolctl, None until then."""
-
 
 _Result = TypeVar("_Result")
 
@@ -61,20 +59,8 @@ def check_n_threads(n_threads: Any) -> int | None:
     return int(n_threads)
 
 
-class _Requested(AbstractContextManager):
-    def __init__(self, n_threads: int) -> None:
-        self._n_threads = n_threads
-
-    def __enter__(self) -> None:
-        self._token = _requested.set(self._n_threads)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        _requested.reset(self._token)
-
-
-def requested(n_threads: int | None) -> AbstractContextManager[None]:
+@contextmanager
+def requested(n_threads: int | None) -> Iterator[None]:
     """Return a context in which `n_threads` are asked for; with None what was asked for before holds on.
 
     Examples
@@ -84,7 +70,11 @@ def requested(n_threads: int | None) -> AbstractContextManager[None]:
     ...     threads()
     Threads(n=1, fixed=True)
     """
-    return nullcontext() if n_threads is None else _Requested(n_threads)
+    token = _requested.set(_requested.get() if n_threads is None else n_threads)
+    try:
+        yield
+    finally:
+        _requested.reset(token)
 
 
 def call_requesting(n_threads: int | None, function: Callable[..., _Result], *args: Any, **named: Any) -> _Result:
