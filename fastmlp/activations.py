@@ -448,6 +448,9 @@ _ENTRIES = (
 ACTIVATIONS: dict[str, Activation] = {entry.name: entry for entry in _ENTRIES}
 """All activations by name."""
 
+BUILT_IN_ACTIVATIONS = frozenset(ACTIVATIONS)
+"""Names of the library's: each always stands for the same."""
+
 
 def get_activation(name: str) -> Activation:
     """Return the activation called `name`.

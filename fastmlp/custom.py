@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -21,10 +21,8 @@ from fastmlp._differences import MAGNITUDES, POINTS, compare
 from fastmlp._functions import may_raise, over_elements, plain, rebuilt
 from fastmlp._parameters import Interval, check_parameters
 from fastmlp._validation import check_bool
-from fastmlp.activations import _ENTRIES as _ACTIVATIONS_OF_THE_LIBRARY
-from fastmlp.activations import ACTIVATIONS, Activation
-from fastmlp.losses import _ENTRIES as _LOSSES_OF_THE_LIBRARY
-from fastmlp.losses import LOSSES, Loss
+from fastmlp.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS, Activation
+from fastmlp.losses import BUILT_IN_LOSSES, LOSSES, Loss
 
 _MOST_PARAMETERS = 4
 """As many as a C kernel's block holds."""
@@ -207,7 +205,7 @@ def activation(
         raise ValueError(f"needs must be 'output' or 'preactivation', got {needs!r}.")
     defaults = _check_defaults(parameters)
     n_arguments = 1 + len(defaults)
-    name = _check_name(Activation, _ACTIVATIONS_OF_THE_LIBRARY, name, function, replace)
+    name = _check_name(Activation, BUILT_IN_ACTIVATIONS, name, function, replace)
     what = f"the activation {name!r}"
     formulas = (
         _check_function(function, what, n_arguments),
@@ -285,7 +283,7 @@ def loss(
         return lambda decorated: loss(
             decorated, name=name, derivative=derivative, outputs=outputs, targets=targets, replace=replace
         )
-    name = _check_name(Loss, _LOSSES_OF_THE_LIBRARY, name, function, replace)
+    name = _check_name(Loss, BUILT_IN_LOSSES, name, function, replace)
     what = f"the loss {name!r}"
     formulas = (_check_function(function, what, 2), _check_function(derivative, f"the derivative of {what}", 2))
     low, high = _check_ends("outputs", outputs)
@@ -321,7 +319,7 @@ def _register(registry: dict[str, Any], entry: Any) -> Any:
     return entry
 
 
-def _check_name(kind: type, of_the_library: tuple[Any, ...], name: Any, function: Any, replace: bool) -> str:
+def _check_name(kind: type, built_in: Set[str], name: Any, function: Any, replace: bool) -> str:
     check_bool("replace", replace)
     if name is None:
         name = getattr(function, "__name__", None)
@@ -331,7 +329,7 @@ def _check_name(kind: type, of_the_library: tuple[Any, ...], name: Any, function
         raise TypeError(f"name must be a string, got {name!r} of type {type(name).__name__}.")
     if not name:
         raise ValueError("name must not be empty.")
-    if any(entry.name == name for entry in of_the_library):
+    if name in built_in:
         raise ValueError(
             f"The {kind.kind} {name!r} is one of the library's, which cannot be replaced: take another name."
         )

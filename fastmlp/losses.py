@@ -201,6 +201,9 @@ _ENTRIES = (
 LOSSES: dict[str, Loss] = {entry.name: entry for entry in _ENTRIES}
 """All losses by name."""
 
+BUILT_IN_LOSSES = frozenset(LOSSES)
+"""Names of the library's: each always stands for the same."""
+
 
 def get_loss(name: str) -> Loss:
     """Return the loss called `name`.

@@ -11,11 +11,9 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from fastmlp._parameters import name_of
-from fastmlp.activations import _ENTRIES as _ACTIVATIONS
-from fastmlp.activations import ACTIVATIONS, Activation, get_activation
+from fastmlp.activations import ACTIVATIONS, BUILT_IN_ACTIVATIONS, Activation, get_activation
 from fastmlp.layout import Layout
-from fastmlp.losses import _ENTRIES as _LOSSES
-from fastmlp.losses import LOSSES, Loss, check_pair, get_loss
+from fastmlp.losses import BUILT_IN_LOSSES, LOSSES, Loss, check_pair, get_loss
 
 ActivationLike = str | Activation | tuple[str | Activation, Mapping[str, float]]
 """How a user names an activation: ``"tanh"`` or ``("leaky_relu", {"alpha": 0.02})``; an entry of the registry may stand
@@ -65,9 +63,8 @@ class NetworkSpec:
 
     @cached_property
     def _is_extended(self) -> bool:
-        """Whether not all of it is the library's, where a name always stands for the same."""
-        of_the_library = {entry.name for entry in _ACTIVATIONS}, {entry.name for entry in _LOSSES}
-        return self.loss not in of_the_library[1] or any(name not in of_the_library[0] for name, _ in self.activations)
+        """Whether not all of it is the library's."""
+        return self.loss not in BUILT_IN_LOSSES or any(name not in BUILT_IN_ACTIVATIONS for name, _ in self.activations)
 
     @property
     def own(self) -> tuple[Any, ...]:
