@@ -85,8 +85,7 @@ class Registered(StrOptions):
     def is_satisfied_by(self, val: Any) -> bool:
         """Return whether it is one of them; whether an entry is still registered is not looked at."""
         if isinstance(val, Entry):
-            kinds = {entry.kind for entry in self._registry.values()}
-            return val.kind in kinds and (val.is_own or val.name in self.options)
+            return val.registry() is self._registry and (val.is_own or val.name in self.options)
         return isinstance(val, str) and (val in self.options or val in self._own())
 
     def __str__(self) -> str:
