@@ -47,6 +47,7 @@ _WATCHED = (
     "early_stopping",
     "hidden_layer_sizes",
     "intercepts_",
+    "loss",
     "n_features_in_",
     "n_iter_no_change",
     "n_outputs_",
@@ -93,7 +94,7 @@ class Increment:
         attributes = vars(estimator)
         self._weights, self._dtype, self._width = weights, spec.dtype, spec.units[0]
         self._n_outputs, self._loss_scale = spec.units[-1], estimator._loss_scale()
-        self._loss, self._own = attributes.get("loss"), spec.own
+        self._own = spec.own
         n_parameters = weights.layout.n_parameters
         self._step_work, self._row_work = 2000 + 10 * n_parameters, 6 * n_parameters + 90 * sum(spec.units[1:])
         coefs, intercepts = weights.lists()
@@ -135,7 +136,6 @@ class Increment:
                 _watched(attributes) == self._state
                 and self._weights.is_writable()
                 and (not self._single or self._weights.is_shown(attributes["coefs_"], attributes["intercepts_"]))
-                and attributes.get("loss") == self._loss
                 and all(entry.is_current for entry in self._own)
                 and attributes.get("_label_binarizer") is self._binarizer
                 and attributes.get("classes_") is self._classes

@@ -26,7 +26,7 @@ from fastmlp._sklearn import Registered, _check_partial_fit_first_call, _fit_con
 from fastmlp._stochastic import Validation
 from fastmlp._weights import Weights
 from fastmlp.backends import Backend, Data
-from fastmlp.losses import LOSSES
+from fastmlp.losses import LOSSES, Loss
 from fastmlp.spec import NetworkSpec
 
 
@@ -178,6 +178,9 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "loss": [Registered({"log_loss", "squared_error"}, LOSSES)],
     }
 
+    # For pickles and subclasses that do not know it.
+    loss: str | Loss = "log_loss"
+
     def __init__(
         self,
         hidden_layer_sizes=(100,),
@@ -236,10 +239,6 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         self.dtype = dtype
         self.n_threads = n_threads
         self.loss = loss
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        # Before it became a parameter there was one loss for all classifiers.
-        super().__setstate__({"loss": "log_loss", **state})
 
     def _output_activation(self) -> str:
         return "softmax" if self._label_binarizer.y_type_ == "multiclass" else "logistic"
