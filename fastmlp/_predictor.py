@@ -68,11 +68,19 @@ class Source:
     def plain(self, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
         """Return a predictor on any backend: `decode` makes predictions of outputs."""
         backend, spec, vector, n_threads = self._backend, self._spec, self._vector, self._n_threads
+        width = spec.units[0]
 
-        def predict(x: np.ndarray) -> np.ndarray:
-            return decode(call_requesting(n_threads, backend.forward, spec, vector(), x))
+        def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+            x = _plain(x, "x", f"(n, {width})")
+            _check_dtype(x, spec.dtype)
+            if x.ndim != 2 or x.shape[1] != width or not len(x):
+                raise _wrong_shape(x.shape, width)
+            if not (x.flags.c_contiguous and x.flags.aligned):
+                raise _wrong_layout(x, None)
+            results = decode(call_requesting(n_threads, backend.forward, spec, vector(), x))
+            return results if out is None else _copy(results, out)
 
-        return plain_predictor(predict, spec.units[0], spec.dtype)
+        return predictor
 
     def make(self, form: str, decode: Callable[[np.ndarray], np.ndarray]) -> Predictor:
         """Return the fastest of the two that there is."""
@@ -103,7 +111,9 @@ def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
     def predict_rows(x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         if type(x) is not ndarray:
             x = _plain(x, "x", f"(n, {width})")
-        shape = x.shape if x.dtype is dtype else _shape_of_rows(x, width, dtype)
+        if x.dtype is not dtype:
+            _check_dtype(x, dtype)
+        shape = x.shape
         if len(shape) != 2 or shape[1] != width or not (n := shape[0]):
             raise _wrong_shape(shape, width)
         expected = (n, columns) if columns else (n,)
@@ -161,22 +171,6 @@ def log_predictor(numbers: Predictor) -> Predictor:
     return predictor
 
 
-def plain_predictor(outputs: Callable[[np.ndarray], np.ndarray], width: int, dtype: np.dtype) -> Predictor:
-    """Return a predictor that checks x and calls `outputs`, for any backend."""
-
-    def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-        x = _plain(x, "x", f"(n, {width})")
-        shape = _shape_of_rows(x, width, dtype)
-        if len(shape) != 2 or shape[1] != width or not shape[0]:
-            raise _wrong_shape(shape, width)
-        if not (x.flags.c_contiguous and x.flags.aligned):
-            raise _wrong_layout(x, None)
-        results = outputs(x)
-        return results if out is None else _copy(results, out)
-
-    return predictor
-
-
 def _may_overlap(x: np.ndarray, out: np.ndarray) -> bool:
     # Arrays that own their memory, the usual ones, are told apart in a fraction of the time.
     return x is out or ((x.base is not None or out.base is not None) and np.may_share_memory(x, out))
@@ -198,10 +192,9 @@ def _plain(array: Any, name: str, shape: object) -> np.ndarray:
     return np.asarray(array)
 
 
-def _shape_of_rows(x: np.ndarray, width: int, dtype: np.dtype) -> tuple[int, ...]:
+def _check_dtype(x: np.ndarray, dtype: np.dtype) -> None:
     if x.dtype != dtype:
         raise TypeError(f"x must have dtype {dtype}, the model's, got {x.dtype}.")
-    return x.shape
 
 
 def _wrong_shape(shape: tuple[int, ...], width: int) -> ValueError:
