@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from functools import cache, lru_cache
-from types import FunctionType
 from typing import Any
 
 import numpy as np
 from numba import carray, from_dtype, types
 from numba.np.unsafe.ndarray import to_fixed_tuple
 
+from fastmlp._functions import rebuilt
 from fastmlp.activations import Activation
 from fastmlp.backends import _numba_own
 from fastmlp.backends._numba_jit import inlined, kernel
@@ -27,23 +27,16 @@ module_of = cache(functions)
 
 
 @cache
-def scalar(formula: Callable, real: type | None) -> Callable:
-    """Return a formula of a registry compiled for single numbers of type `real`; None leaves its constants alone."""
-    function = inspect.unwrap(formula)
-    code, variables = function.__code__, {"__name__": function.__module__}
-    for name in code.co_names:
-        value = function.__globals__.get(name)
-        if value is np and real is not None:
-            value = module_of(real)
-        elif isinstance(value, FunctionType):
-            value = scalar(value, real)
-        elif isinstance(value, float) and real is not None:
-            value = real(value)
-        variables[name] = value
-    if real is not None:
-        constants = tuple(real(value) if isinstance(value, float) else value for value in code.co_consts)
-        code = code.replace(co_consts=constants)
-    return inlined(FunctionType(code, variables, function.__name__))
+def scalar(formula: Callable, real: type) -> Callable:
+    """Return a formula of a registry compiled for single numbers of type `real`."""
+
+    def replace(value: Any) -> Any:
+        return module_of(real) if value is np else constant(value)
+
+    def constant(value: Any) -> Any:
+        return real(value) if isinstance(value, float) else value
+
+    return rebuilt(inspect.unwrap(formula), replace, constant=constant, wrap=inlined)
 
 
 # Global variables of the templates below, which each compilation replaces. (Variables of an enclosing function would be
@@ -215,7 +208,7 @@ def update_kernel(name: str, real: type) -> Any:
         f"{name}_{real.__name__}",
         signature,
         rule=whole,
-        factors=scalar(entry.factors, None),
+        factors=inlined(entry.factors),
         n_hyper=len(entry.hyperparameters),
         n_factors=len(entry.factors(1, *entry.hyperparameters.values())),
         real=real,

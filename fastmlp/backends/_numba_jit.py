@@ -30,7 +30,7 @@ TILE_ROWS = 8 if VECTOR_BYTES == 64 else 4
 def _digest() -> str:
     """Return a fingerprint of every source that compiled code may come from."""
     package = Path(fastmlp.__file__).parent
-    names = ("activations", "losses", "solvers")
+    names = ("_functions", "activations", "losses", "solvers")
     files = [package / f"{name}.py" for name in names] + sorted((package / "backends").glob("*numba*.py"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
 
