@@ -46,11 +46,3 @@ def test_uniform_numbers_are_uniform_and_depend_on_everything():
     assert len(np.unique(numbers)) == numbers.size
     for other in (uniforms(4, 2, 3, 200, 50), uniforms(1, 4, 3, 200, 50), uniforms(1, 2, 4, 200, 50)):
         assert not np.isin(other, numbers).any()
-
-
-@pytest.mark.parametrize(("rows", "width"), [(0, 3), (3, 0), (1, 1), (2, 4), (5, 7), (17, 33)])
-def test_every_backend_draws_the_same(backend, rows, width):
-    for key, step, layer in [(0, 0, 0), (2**64 - 1, 2**32 + 5, 3), (0x9E3779B97F4A7C15, 1, 1)]:
-        got = backend.uniforms(key, step, layer, rows, width)
-        assert got.dtype == np.float64
-        np.testing.assert_array_equal(got, uniforms(key, step, layer, rows, width))

@@ -194,10 +194,6 @@ class Backend(Protocol):
         """Return a `Trainer` that updates `params` in place."""
         ...
 
-    def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
-        """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
-        ...
-
 
 BACKENDS = {
     "c": "fastmlp.backends.c:CBackend",

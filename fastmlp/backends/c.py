@@ -123,12 +123,6 @@ class CBackend:
         """Return a `CStepper` that updates `params` in place."""
         return CStepper(spec, params, plan, capacity, coded)
 
-    def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
-        """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
-        out = np.empty((rows, width))
-        lib.fm_uniforms(key, step, layer, rows, width, output_pointer("double *", out, out.dtype))
-        return out
-
 
 def _rows_per_call(spec: NetworkSpec) -> int:
     """Return the rows of a forward pass between two chances for signals."""

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp import philox
 from fastmlp._held import Noted
 from fastmlp._validation import check_finite
 from fastmlp.activations import ACTIVATIONS
@@ -101,10 +100,6 @@ class NumbaBackend:
     def trainer(self, spec: NetworkSpec, params: np.ndarray, data: Data, plan: Plan) -> NumbaTrainer:
         """Return a `NumbaTrainer` that updates `params` in place."""
         return NumbaTrainer(spec, params, data, plan)
-
-    def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
-        """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
-        return philox.uniforms(key, step, layer, rows, width)
 
 
 def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:

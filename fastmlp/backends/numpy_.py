@@ -100,7 +100,7 @@ class NumpyBackend:
     ) -> LossParts:
         """Return the loss over all rows and write the gradient of the mean loss, L2 term included, into `grad`.
 
-        `drawn` are the random numbers of each layer in a step of training, as `draw` returns them.
+        `drawn` are the random numbers of each layer in a step of training, as `_draw` returns them.
 
         Raises
         ------
@@ -137,16 +137,13 @@ class NumpyBackend:
         """Return a `NumpyTrainer` that updates `params` in place."""
         return NumpyTrainer(self, spec, params, data, plan)
 
-    def uniforms(self, key: int, step: int, layer: int, rows: int, width: int) -> np.ndarray:
-        """Return the counter-based uniform numbers in (0, 1) of one layer in one step, float64 (rows, width)."""
-        return philox.uniforms(key, step, layer, rows, width)
 
-    def draw(self, spec: NetworkSpec, key: int, step: int, rows: int) -> Drawn:
-        """Return, for each layer whose activation draws, its random numbers in a step; None for the others."""
-        return [
-            self.uniforms(key, step, layer, rows, width).astype(spec.dtype) if ACTIVATIONS[name].draws else None
-            for layer, ((name, _), width) in enumerate(zip(spec.activations, spec.units[1:], strict=True))
-        ]
+def _draw(spec: NetworkSpec, key: int, step: int, rows: int) -> Drawn:
+    """Return, for each layer whose activation draws, its random numbers in a step; None for the others."""
+    return [
+        philox.uniforms(key, step, layer, rows, width).astype(spec.dtype) if ACTIVATIONS[name].draws else None
+        for layer, ((name, _), width) in enumerate(zip(spec.activations, spec.units[1:], strict=True))
+    ]
 
 
 def _target_rows(spec: NetworkSpec, data: Data) -> np.ndarray:
@@ -231,7 +228,7 @@ class NumpyTrainer:
     def _step(self, batch: Data) -> LossParts:
         state = self.plan.solver
         grad = np.empty_like(self.params)
-        drawn = self.backend.draw(self.spec, self.plan.key, state.t, batch.X.shape[0])
+        drawn = _draw(self.spec, self.plan.key, state.t, batch.X.shape[0])
         parts = self.backend.loss_grad(self.spec, self.params, batch, self.plan.alpha, grad, drawn)
 
         params, moments, t = self.params.copy(), [m.copy() for m in state.moments], state.t + 1
