@@ -1,4 +1,7 @@
-"""Checks of what a user passes to a `Network`. Messages say what was expected and what was got."""
+"""Checks of what a user passes, and the forms in which backends take it.
+
+Messages say what was expected and what was got.
+"""
 
 from __future__ import annotations
 
@@ -201,14 +204,14 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
     """
     _check_kind("X", X.dtype)
     X = X.tocsr()
-    _check_structure(X)
+    check_structure(X)
     stored = X.indptr[-1]
     rises = np.diff(X.indices[:stored]) > 0
     starts = X.indptr[1:-1]
     rises[starts[(starts > 0) & (starts < stored)] - 1] = True
     if not rises.all():
         X = type(X)((X.data.copy(), X.indices.copy(), X.indptr.copy()), shape=X.shape)
-        _check_structure(X)  # of what nobody else can write to: scipy goes by it
+        check_structure(X)  # of what nobody else can write to: scipy goes by it
         X.sum_duplicates()
     with np.errstate(over="ignore"):
         X = X.astype(dtype, copy=False)
@@ -219,8 +222,11 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
     return X
 
 
-def _check_structure(X: Any) -> None:
-    """Raise ValueError where a CSR matrix points outside: scipy looks when it is made, not at what is changed later."""
+def check_structure(X: Any) -> None:
+    """Raise ValueError where a CSR matrix, anything with its arrays and shape, points outside.
+
+    scipy looks when it is made, not at what is changed later.
+    """
     n_stored = len(X.indices)
     if (
         len(X.indptr) != X.shape[0] + 1

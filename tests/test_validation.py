@@ -169,14 +169,14 @@ def test_seeded_random_state_refuses(seed: int) -> None:
 def test_sparse_rows_that_another_thread_writes_to(monkeypatch):
     """What scipy goes by, when it puts entries in order, is looked at after it was copied."""
     X = sp.csr_matrix((np.ones(3), np.array([1, 0, 1]), np.array([0, 2, 3])), shape=(2, 2))
-    check, seen = _validation._check_structure, []
+    check, seen = _validation.check_structure, []
 
     def check_and_write(matrix):
         check(matrix)
         seen.append(matrix)
         X.indices[0] = 10**6
 
-    monkeypatch.setattr(_validation, "_check_structure", check_and_write)
+    monkeypatch.setattr(_validation, "check_structure", check_and_write)
     with pytest.raises(ValueError, match="point outside"):
         check_csr(X, np.dtype(np.float64))
     assert seen == [X]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
+from fastmlp._validation import check_structure
 from fastmlp.backends import Data
 from fastmlp.spec import NetworkSpec
 
@@ -39,11 +41,7 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     or in another thread, changes numbers but no addresses. So it is they that are looked at here.
     """
     indptr, indices, data = np.array(X.indptr, np.int64), np.array(X.indices, np.int32), np.ascontiguousarray(X.data)
-    most = min(len(indices), len(data))
-    if len(indptr) != X.shape[0] + 1 or indptr[0] != 0 or indptr[-1] > most or (indptr[1:] < indptr[:-1]).any():
-        raise ValueError(f"Expected indptr that rises from 0 to at most {most}, got another.")
-    if len(indices) and not (indices.min() >= 0 and indices.max() < X.shape[1]):
-        raise ValueError(f"Expected indices from 0 to {X.shape[1] - 1}, got {indices.min()} to {indices.max()}.")
+    check_structure(SimpleNamespace(indptr=indptr, indices=indices, data=data, shape=X.shape))
     return indptr, indices, checked(data, dtype)
 
 
