@@ -131,9 +131,9 @@ class BaseMLP(CallbackSupportMixin, Constraints):
 
     # The network.
 
-    def _working_dtype(self, data_dtype: np.dtype) -> np.dtype:
-        """Return the dtype of fitted weights: what `dtype` says, else the data's."""
-        return np.dtype(data_dtype if self.dtype is None else self.dtype)
+    def _working_dtype(self, found: np.dtype | type) -> np.dtype:
+        """Return the dtype to compute in: what `dtype` says, else the one found, of data, weights or both."""
+        return np.dtype(found if self.dtype is None else self.dtype)
 
     def _network_spec(self, layout: Layout, dtype: np.dtype, loss: str = "squared_error") -> NetworkSpec:
         activation = get_activation(name_of(ACTIVATIONS, "activation", self.activation))
@@ -147,11 +147,8 @@ class BaseMLP(CallbackSupportMixin, Constraints):
             # Objects that scikit-learn's validation lets pass: what it would do first with them says what is wrong.
             X @ self.coefs_[0]
             X = X.astype(np.float64)
-        if self.dtype is None:
-            dtype = np.result_type(X.dtype, vector.dtype)
-            dtype = dtype if dtype in (np.float32, np.float64) else np.dtype(np.float64)
-        else:
-            dtype = np.dtype(self.dtype)
+        dtype = np.result_type(X.dtype, vector.dtype)
+        dtype = self._working_dtype(dtype if dtype in (np.float32, np.float64) else np.float64)
         spec = self._network_spec(weights.layout, dtype)
         vector = vector.astype(dtype, copy=False)
         backend = get_backend(self.backend)
@@ -207,7 +204,6 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         ValueError
             When there is no such method.
 
-
         Notes
         -----
         It stays bound to the weight arrays that the model has now, keeps them alive, and follows edits in place,
@@ -232,7 +228,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
             raise ValueError(f"method must be one of {', '.join(map(repr, self._PREDICTIONS))}, got {method!r}.")
         weights = self._present_weights()
         is_shown = weights is vars(self).get("_shown_weights")
-        dtype = weights.vector.dtype if self.dtype is None else np.dtype(self.dtype)
+        dtype = self._working_dtype(weights.vector.dtype)
         coefs, intercepts = list(self.coefs_), list(self.intercepts_)
 
         def vector() -> np.ndarray:
@@ -401,7 +397,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         loss: str,
         callbacks: Callbacks | None,
     ) -> tuple[Weights, Callable[[], object]]:
-        dtype = self._lbfgs_dtype(X, targets, weights) if self.dtype is None else np.dtype(self.dtype)
+        dtype = self._working_dtype(self._lbfgs_dtype(X, targets, weights))
         spec = self._network_spec(weights.layout, dtype, loss)
         spec.check_differentiable()
         data = self._as_data(X, targets, sample_weight, spec.dtype)
