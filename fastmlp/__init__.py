@@ -44,14 +44,12 @@ _MODULES = {
     "unpatch_sklearn": "fastmlp.patch",
 }
 
-_SUBMODULES = {"plotting"}
-
 
 def __getattr__(name: str) -> Any:
     from importlib import import_module
 
-    if name in _SUBMODULES:
-        return import_module(f"fastmlp.{name}")
+    if name == "plotting":
+        return import_module("fastmlp.plotting")
     if name not in _MODULES:
         raise AttributeError(f"module 'fastmlp' has no attribute {name!r}")
     value = getattr(import_module(_MODULES[name]), name)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from fastmlp._sklearn import Interval, Options, Registered, StrOptions
+from fastmlp._parameters import Entry
+from fastmlp._sklearn import Interval, Options, StrOptions
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS
 from fastmlp.losses import LOSSES
@@ -16,6 +18,33 @@ from fastmlp.losses import LOSSES
 _PLAIN = frozenset({int, float, str, bool, type(None)})
 _MOST_VALID = 1000
 """How many sets of parameters are remembered as valid, for each class."""
+
+
+class Registered(StrOptions):
+    """Names of some entries of a registry, those that a user has registered since, and the entries themselves.
+
+    Parameters
+    ----------
+    options : set of str
+        Entries of the library.
+    registry : mapping of str to Entry
+    """
+
+    def __init__(self, options: set[str], registry: Mapping[str, Entry]) -> None:
+        super().__init__(options)
+        self._registry = registry
+
+    def _own(self) -> set[str]:
+        return {name for name, entry in self._registry.items() if entry.is_own}
+
+    def is_satisfied_by(self, val: Any) -> bool:
+        """Return whether it is one of them; whether an entry is still registered is not looked at."""
+        if isinstance(val, Entry):
+            return val.registry() is self._registry and (val.is_own or val.name in self.options)
+        return isinstance(val, str) and (val in self.options or val in self._own())
+
+    def __str__(self) -> str:
+        return str(StrOptions(self.options | self._own()))
 
 
 class Constraints(BaseEstimator):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
 from types import FunctionType
 from typing import Any
 
@@ -19,13 +18,10 @@ from sklearn.utils.multiclass import _check_partial_fit_first_call
 from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight
 
-from fastmlp._parameters import Entry
-
 __all__ = [
     "CallbackSupportMixin",
     "Interval",
     "Options",
-    "Registered",
     "StrOptions",
     "_check_partial_fit_first_call",
     "_check_sample_weight",
@@ -63,33 +59,6 @@ _call = FunctionType((lambda function, *arguments: function(*arguments)).__code_
 def warn_of_lbfgs(result: Any, max_iter: int) -> None:
     """Warn as scikit-learn does where L-BFGS did not converge, likewise in the name of its module."""
     _call(_check_optimize_result, "lbfgs", result, max_iter)
-
-
-class Registered(StrOptions):
-    """Names of some entries of a registry, those that a user has registered since, and the entries themselves.
-
-    Parameters
-    ----------
-    options : set of str
-        Entries of the library.
-    registry : mapping of str to Entry
-    """
-
-    def __init__(self, options: set[str], registry: Mapping[str, Entry]) -> None:
-        super().__init__(options)
-        self._registry = registry
-
-    def _own(self) -> set[str]:
-        return {name for name, entry in self._registry.items() if entry.is_own}
-
-    def is_satisfied_by(self, val: Any) -> bool:
-        """Return whether it is one of them; whether an entry is still registered is not looked at."""
-        if isinstance(val, Entry):
-            return val.registry() is self._registry and (val.is_own or val.name in self.options)
-        return isinstance(val, str) and (val in self.options or val in self._own())
-
-    def __str__(self) -> str:
-        return str(StrOptions(self.options | self._own()))
 
 
 try:  # from 1.9 on, and experimental there

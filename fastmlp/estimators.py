@@ -19,10 +19,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp import _labels, _scores
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
+from fastmlp._constraints import Registered
 from fastmlp._increment import bound_first
 from fastmlp._parameters import name_of
 from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
-from fastmlp._sklearn import Registered, _check_partial_fit_first_call, _fit_context, warn, with_callbacks
+from fastmlp._sklearn import _check_partial_fit_first_call, _fit_context, warn, with_callbacks
 from fastmlp._stochastic import Validation
 from fastmlp._weights import Weights
 from fastmlp.backends import Backend, Data
