@@ -367,11 +367,15 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         AttributeError
             With the solver "lbfgs".
+        sklearn.utils._param_validation.InvalidParameterError
+            When a parameter is not one that it may be, at the first call (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers.
+            When `hidden_layer_sizes` holds no integers, or y is sparse and not multilabel.
         ValueError
             When X or y does not have the expected form, `classes` are missing at the first call, `early_stopping` is
-            set, or training ended in weights that are not finite.
+            set, the activation has no gradient (step), or training ended in weights that are not finite.
+        ImportError
+            When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
             When the weights of a batch sum to zero.
 
@@ -865,11 +869,15 @@ class MLPRegressor(RegressorMixin, BaseMLP):
 
         Raises
         ------
+        sklearn.utils._param_validation.InvalidParameterError
+            When a parameter is not one that it may be, at the first call (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers, or y no numbers.
+            When `hidden_layer_sizes` holds no integers, or y is a sparse column or no numbers.
         ValueError
-            When X or y does not have the expected form, `early_stopping` is set, or training ended in weights that are
-            not finite.
+            When X or y does not have the expected form, `early_stopping` is set, the activation has no gradient (step),
+            or training ended in weights that are not finite.
+        ImportError
+            When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
             When the weights of a batch sum to zero.
 

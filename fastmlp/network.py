@@ -338,7 +338,11 @@ class Network:
         return int(layer) - 1
 
     def get_parameters(self) -> np.ndarray:
-        """Return a copy of all parameters, shape (n_parameters,): all coefs, each in C order, then all intercepts.
+        """Return a copy of all parameters: all coefs, each in C order, then all intercepts.
+
+        Returns
+        -------
+        ndarray of shape (n_parameters,)
 
         Examples
         --------
@@ -458,9 +462,20 @@ class Network:
         )
 
     def preactivations(self, X: Any) -> list[np.ndarray]:
-        """Return ``z[l] = a[l-1] coefs[l-1] + intercepts[l-1]`` of all weight layers: arrays of shape (n, units[l]).
+        """Return ``z[l] = a[l-1] coefs[l-1] + intercepts[l-1]`` of all weight layers.
 
-        Parameters and errors are those of `forward`.
+        Parameters
+        ----------
+        X : array-like or scipy sparse matrix of shape (n, units[0])
+
+        Returns
+        -------
+        list of ndarray of shape (n, units[l]), l = 1 ... L
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `forward`.
 
         Examples
         --------
@@ -471,9 +486,21 @@ class Network:
         return self._layers(X)[0]
 
     def activations(self, X: Any) -> list[np.ndarray]:
-        """Return ``a[l] = g_l(z[l])`` of every weight layer: arrays of shape (n, units[l]), l = 1 ... L.
+        """Return ``a[l] = g_l(z[l])`` of every weight layer.
 
-        The last one are the outputs; X itself, a[0], is not among them. Parameters and errors are those of `forward`.
+        Parameters
+        ----------
+        X : array-like or scipy sparse matrix of shape (n, units[0])
+
+        Returns
+        -------
+        list of ndarray of shape (n, units[l]), l = 1 ... L
+            The last one are the outputs; X itself, a[0], is not among them.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As of `forward`.
 
         Examples
         --------

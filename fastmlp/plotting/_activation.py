@@ -52,7 +52,7 @@ class ActivationDisplay:
 
         Parameters
         ----------
-        activation : str or (str, mapping)
+        activation : str, Activation or (str or Activation, mapping)
             As in `fastmlp.Network`: a key of `fastmlp.activations.ACTIVATIONS`, alone or with parameters.
         z : array-like of shape (n,), optional
             Where to evaluate it. None: 601 points from -6 to 6.
