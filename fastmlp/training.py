@@ -130,48 +130,36 @@ def run_training(
     interrupt by the user (Ctrl-C) keeps the last whole step, if it is finite, and warns instead of going on.
     """
     curve: list[float] = []
+    at_once = 1
     try:
-        _extend_curve(curve, trainer, params, epochs, callback)
+        before = params.copy()
+        while len(curve) < epochs:
+            started = perf_counter()
+            try:
+                losses = trainer.run(min(at_once, epochs - len(curve)))
+                _keep_finite(params, before, f"after {len(curve) + len(losses.data)} epochs")
+            except KeyboardInterrupt:
+                _keep_finite(params, before, f"after {len(curve)} epochs or more, when training was interrupted")
+                raise
+            except BaseException:
+                params[:] = before
+                raise
+            curve.extend((losses.data + losses.l2).tolist())
+            if callback is not None:
+                if callback(len(curve), curve[-1]):
+                    break
+            elif perf_counter() - started < _LONG_ENOUGH:
+                at_once *= 2
     except KeyboardInterrupt:
         warnings.warn("Training interrupted by user.", stacklevel=3)
     return curve
 
 
-def _check_finite(params: np.ndarray, when: str) -> None:
+def _keep_finite(params: np.ndarray, before: np.ndarray, when: str) -> None:
+    """Put parameters that are not finite back to what they were, and raise ValueError."""
     if not np.isfinite(params).all():
+        params[:] = before
         raise ValueError(
             f"Training expected to keep all parameters finite, got NaN or infinity {when}; they were put back. "
             "Lower the learning rate or scale X."
         )
-
-
-def _extend_curve(
-    curve: list[float],
-    trainer: Trainer,
-    params: np.ndarray,
-    epochs: int,
-    callback: Callable[[int, float], object] | None,
-) -> None:
-    """Run epochs and append their losses to `curve`, so that they are there when an exception ends the run."""
-    before = params.copy()
-    at_once = 1
-    while len(curve) < epochs:
-        started = perf_counter()
-        try:
-            try:
-                losses = trainer.run(min(at_once, epochs - len(curve)))
-            except KeyboardInterrupt:
-                _check_finite(params, f"after {len(curve)} epochs or more, when training was interrupted")
-                raise
-            _check_finite(params, f"after {len(curve) + len(losses.data)} epochs")
-        except KeyboardInterrupt:
-            raise
-        except BaseException:
-            params[:] = before
-            raise
-        curve.extend((losses.data + losses.l2).tolist())
-        if callback is not None:
-            if callback(len(curve), curve[-1]):
-                break
-        elif perf_counter() - started < _LONG_ENOUGH:
-            at_once *= 2
