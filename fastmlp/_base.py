@@ -155,10 +155,10 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         if "_short" in vars(self):
             self._short.bind(self, spec, weights, backend)
         check_range("X", X, dtype)
-        if hasattr(X, "tocsr"):
-            return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
         if X.shape[1] != spec.units[0]:
             raise ValueError(f"X has {X.shape[1]} features, but the network expects {spec.units[0]}.")
+        if hasattr(X, "tocsr"):
+            return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
         if X.dtype in (np.float32, np.float64):
             return backend.forward(spec, vector, in_order(X))
         out = np.empty((len(X), spec.units[-1]), dtype)
