@@ -5,7 +5,9 @@
  *   FM_HALF        where there is one: who hands out the tables of the instruction set with vectors half as wide
  *
  * and a vec_<isa>.h included before. kernels_isa.h includes it for 64 bits first, because the loss sums of both types
- * are 64-bit. What each kernel computes, and in which order, is said in kernels.h. */
+ * are 64-bit. What each kernel computes, and in which order, is said in kernels.h.
+ *
+ * Macros that are the same for both types are defined twice, alike; those that differ are undefined in between. */
 
 #define FM_PASTE4_(a, b, c, d) a##b##c##d
 #define FM_PASTE4(a, b, c, d) FM_PASTE4_(a, b, c, d)
@@ -93,18 +95,8 @@ static const fm_kernels K(table) = {
 #undef FM_DTYPE
 #undef V
 #undef K
-#undef FM_ROW_VECTORS
-#undef FM_UP_TO_4
-#undef FM_5_TO_8
-#undef FM_UP_TO_8
-#undef FM_BY_VECTORS
 #undef FM_EPSILON
 #undef FM_SMALLEST_NORMAL
 #undef FM_EXPONENT_BITS
 #undef FM_UPPER_EXPONENT_BITS
-#undef FM_INLINE
-#undef FM_PASTE4
-#undef FM_PASTE4_
-#undef FM_PASTE2
-#undef FM_PASTE2_
 #undef FM_REAL_BITS

@@ -228,10 +228,6 @@ FM_LOSS_FORMS(FM_ENTRY)
 #define FM_ENTRY(name, elementwise, softmax) {&K(elementwise##_form), &K(softmax##_form)},
 static const K(loss_form) *const K(loss_forms)[][2] = {FM_LOSSES(FM_ENTRY)};
 #undef FM_ENTRY
-#undef FM_PLAIN_KERNELS
-#undef FM_LOG_KERNELS
-#undef FM_PLAIN_FORM
-#undef FM_LOG_FORM
 
 /* The terms of a loss of the caller's own, into `terms`, and their sums over the outputs, in order. */
 static void K(own_tile_term)(const fm_loss_kernel *own, int64_t n, const REAL *a, const REAL *y, REAL *terms, REAL *out)
@@ -365,5 +361,3 @@ static void K(loss)(fm_outputs *o)
     o->loss_sum = fm_sum_lanes(loss);
     o->weight_sum = o->weight ? fm_sum_lanes(weight) : (double)o->rows;
 }
-
-#undef FM_NARROW

@@ -18,11 +18,6 @@ typedef struct K(formula) {
 #define FM_ENTRY(name, needs, draws, n_params) FM_FORMULA_##draws##_##needs(name)
 static const K(formula) K(formulas)[] = {FM_ACTIVATIONS(FM_ENTRY)};
 #undef FM_ENTRY
-#undef FM_FORMULA_DRAWS_OUTPUT
-#undef FM_FORMULA_DRAWS_PREACTIVATION
-#undef FM_FORMULA_PLAIN_OUTPUT
-#undef FM_FORMULA_PLAIN_PREACTIVATION
-#undef FM_FORMULA_PLAIN_NOTHING
 
 FM_INLINE void K(spread)(const double *params, V(t) * p)
 {

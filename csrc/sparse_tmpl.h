@@ -70,7 +70,6 @@ typedef void (*K(csr_function))(const K(csr_panel) *);
     static void K(csr_##kind##_##vectors)(const K(csr_panel) * p) { K(csr_##kind##_rows)(vectors, *p); }
 FM_UP_TO_8(FM_CSR, product)
 FM_UP_TO_8(FM_CSR, outer)
-#undef FM_CSR
 static const K(csr_function) K(csr_products)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_product);
 static const K(csr_function) K(csr_outers)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_outer);
 

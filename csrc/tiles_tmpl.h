@@ -279,25 +279,6 @@ static const K(tile_function) K(summing_tiles)[FM_ROWS_OF_1 + 1][FM_TILE_VECTORS
 static const K(tile_function) K(plain_rows)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(tile_plain_1);
 static const K(tile_function) K(transposed_rows)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(tile_transposed_1);
 
-#undef FM_TILE
-#undef FM_TILE_WIDTHS
-#undef FM_HEIGHTS_2_4
-#undef FM_HEIGHTS_5_6
-#undef FM_HEIGHTS_7_8
-#undef FM_HEIGHTS_9_12
-#undef FM_HEIGHTS_13_16
-#undef FM_HEIGHTS_OF_3
-#undef FM_HEIGHTS_OF_2
-#undef FM_HEIGHTS_OF_1
-#undef FM_TILES_OF_2
-#undef FM_TILES_OF_1
-#undef FM_ALL_TILES
-#undef FM_ROW_WIDTHS
-#undef FM_TILE_ENTRY
-#undef FM_ENTRIES_OF_2
-#undef FM_ENTRIES_OF_1
-#undef FM_ALL_ENTRIES
-
 FM_INLINE int64_t K(divide_up)(int64_t n, const int64_t d) { return (n + d - 1) / d; }
 
 /* Blocks of `rows` rows in a panel of so many vectors. Divisors that the compiler knows: a division takes as long as a
@@ -412,8 +393,3 @@ static void K(tiles)(int64_t m, int64_t n, int transposed, int64_t ahead, K(tile
         column += columns;
     }
 }
-
-#undef FM_LINE
-#undef FM_LARGE
-#undef FM_FORGET
-#undef FM_FETCH

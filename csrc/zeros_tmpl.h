@@ -89,7 +89,6 @@ FM_UP_TO_8(FM_SKIP, low, 1)
 static void (*const K(skip_functions)[][FM_ROW_VECTORS + 1])(int64_t m, const uint64_t *steps, int64_t ld_begin,
                                                              K(tile) * t) = {FM_BY_VECTORS(skip_whole),
                                                                              FM_BY_VECTORS(skip_low)};
-#undef FM_SKIP
 
 /* Panels of b: `depth` rows of `vectors` vectors, the last of which has the lanes `last`. All return whether they are
  * finite: what is not becomes NaN when it is multiplied by 0. */
@@ -201,6 +200,3 @@ static int K(skipping_product)(int64_t m, int64_t n, int64_t k, const void *a, i
                                   v ? (const REAL *)v + i * ldc : NULL);
     return is_finite;
 }
-
-#undef FM_STEPS
-#undef FM_STRIP
