@@ -109,13 +109,13 @@ FM_INLINE void K(map_drawing)(int64_t n, const REAL *x, REAL *out, const double 
     }
 }
 
-#define FM_VALUE_KERNEL(name, n_params)                                                                             \
+#define FM_VALUE_PLAIN(name, n_params)                                                                              \
     static void K(name##_value_array)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw) \
     {                                                                                                               \
         (void)draw;                                                                                                 \
         K(map)(n, z, a, params, n_params, K(name##_value));                                                         \
     }
-#define FM_DERIVATIVE_KERNEL(name, n_params)                                                            \
+#define FM_DERIVATIVE_PLAIN(name, n_params)                                                             \
     static void K(name##_derivative_array)(int64_t n, const void *v, void *delta, const double *params, \
                                            const fm_draw *draw)                                         \
     {                                                                                                   \
@@ -128,9 +128,7 @@ FM_INLINE void K(map_drawing)(int64_t n, const REAL *x, REAL *out, const double 
     {                                                                                               \
         K(map_drawing)(n, v, out, params, n_params, draw, K(name##_##part), multiply);              \
     }
-#define FM_VALUE_PLAIN(name, n_params) FM_VALUE_KERNEL(name, n_params)
 #define FM_VALUE_DRAWS(name, n_params) FM_DRAWING_KERNEL(name, value, n_params, 0)
-#define FM_DERIVATIVE_PLAIN(name, n_params) FM_DERIVATIVE_KERNEL(name, n_params)
 #define FM_DERIVATIVE_DRAWS(name, n_params) FM_DRAWING_KERNEL(name, derivative, n_params, 1)
 #define FM_KERNELS_OUTPUT(name, draws, n_params) FM_VALUE_##draws(name, n_params) FM_DERIVATIVE_##draws(name, n_params)
 #define FM_KERNELS_PREACTIVATION(name, draws, n_params) FM_KERNELS_OUTPUT(name, draws, n_params)
