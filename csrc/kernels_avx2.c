@@ -6,8 +6,6 @@
 #include "vec_avx2.h"
 
 #include "kernels_isa.h"
-
-const fm_kernels *fm_kernels_avx2(int dtype) { return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64); }
 #else
 const fm_kernels *fm_kernels_avx2(int dtype)
 {

@@ -7,8 +7,6 @@
 #define FM_HALF fm_kernels_avx2
 
 #include "kernels_isa.h"
-
-const fm_kernels *fm_kernels_avx512(int dtype) { return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64); }
 #else
 const fm_kernels *fm_kernels_avx512(int dtype)
 {

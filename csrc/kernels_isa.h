@@ -13,6 +13,7 @@
 #define FM_REAL_BITS 32
 #include "kernels_tmpl.h"
 
-#define FM_TABLE_NAME__(type, isa) fm_##type##_##isa##_table
-#define FM_TABLE_NAME_(type, isa) FM_TABLE_NAME__(type, isa)
-#define FM_TABLE(type) FM_TABLE_NAME_(type, FM_ISA)
+const fm_kernels *FM_PASTE2(fm_kernels_, FM_ISA)(int dtype)
+{
+    return dtype == FM_FLOAT32 ? &FM_PASTE4(fm_f32_, FM_ISA, _, table) : &FM_PASTE4(fm_f64_, FM_ISA, _, table);
+}

@@ -5,5 +5,3 @@
 #include "vec_scalar.h"
 
 #include "kernels_isa.h"
-
-const fm_kernels *fm_kernels_scalar(int dtype) { return dtype == FM_FLOAT32 ? &FM_TABLE(f32) : &FM_TABLE(f64); }
