@@ -3,6 +3,7 @@
 #include "activations.h"
 #include "dispatch.h"
 #include "losses.h"
+#include "zeros.h"
 
 enum { CACHE_LINE = 64 };
 

@@ -14,17 +14,6 @@ static inline int64_t fm_real_bytes(int dtype)
     return dtype == FM_FLOAT32 ? (int64_t)sizeof(float) : (int64_t)sizeof(double);
 }
 
-/* Multiplications of a product from which on it is worth looking for zeros. */
-enum { FM_LEAST_WORK = 65536 };
-
-/* Whether looking for zeros can pay in a product of m rows (which share the cost of loading the other matrix), n columns
- * and k steps. */
-static inline int fm_may_skip(int64_t m, int64_t n, int64_t k)
-{
-    enum { LEAST_ROWS = 32, LEAST_STEPS = 16 };
-    return m >= LEAST_ROWS && k >= LEAST_STEPS && n > 1 && m * n * k >= FM_LEAST_WORK;
-}
-
 /* One weight layer. Rows of a block lie ld reals apart: a whole number of cache lines, so that rows start aligned, with
  * perhaps a line between them; or 1 for a single unit; or fan_out for an activation of the caller's own, which then gets
  * many rows in one call and sees nothing else. z and a coincide unless the derivative needs the pre-activation. The delta

@@ -97,7 +97,7 @@ void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const 
     const int64_t ahead = l == 0 ? ahead_of(c, b) : 0;
     const int ending = z == a && !sparse && n > 1 ? layer->value_ending : FM_END_PLAIN;
     const int skipped = !sparse && fm_may_skip(m, n, layer->fan_in) &&
-                        fm_is_sparse(c, m, layer->fan_in, n, FM_STEP_COST, in, ld_in) &&
+                        fm_is_sparse(c, m, layer->fan_in, n, in, ld_in) &&
                         k->skipping_product(m, n, layer->fan_in, in, ld_in, w, n, 0, bias, z, z, ld, ending, NULL);
     const int64_t strip = sparse || softmax || ending != FM_END_PLAIN ? m : strip_rows(c, m, ld);
     for (int64_t i = 0; i < m; i += strip) {
@@ -215,7 +215,7 @@ static void delta_product(const fm_context *c, const char *w, int64_t l, const f
     const int64_t rows = b->rows, m = layer->fan_in, n = layer->fan_out, ld = layer->ld;
     char *panel = c->panel + b->slice * c->panel_bytes;
     /* W is looked through before, because there is no second try: out may be v. */
-    if (fm_may_skip(rows, m, n) && fm_is_sparse(c, rows, n, m, FM_STEP_COST, delta, ld) && k->finite(m * n, w)) {
+    if (fm_may_skip(rows, m, n) && fm_is_sparse(c, rows, n, m, delta, ld) && k->finite(m * n, w)) {
         char *partial = out == v ? c->delta[(c->n_layers - l) % 2] : out;
         k->skipping_product(rows, m, n, delta, ld, w, n, 1, NULL, partial, out, ld_out, ending, v);
         return;

@@ -20,8 +20,7 @@ int64_t fm_skipping_cost(const fm_context *c, int64_t rows, int64_t columns, int
     return nonzero * cost < SAMPLES * columns * all ? nonzero * cost : FM_IN_FULL;
 }
 
-int fm_is_sparse(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
-                 int64_t lda)
+int fm_is_sparse(const fm_context *c, int64_t rows, int64_t columns, int64_t n, const char *a, int64_t lda)
 {
-    return fm_skipping_cost(c, rows, columns, n, step_cost, a, lda) < FM_IN_FULL;
+    return fm_skipping_cost(c, rows, columns, n, FM_STEP_COST, a, lda) < FM_IN_FULL;
 }

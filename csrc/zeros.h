@@ -4,6 +4,17 @@
 
 #include "layout.h"
 
+/* Multiplications of a product from which on it is worth looking for zeros. */
+enum { FM_LEAST_WORK = 65536 };
+
+/* Whether looking for zeros can pay in a product of m rows (which share the cost of loading the other matrix), n columns
+ * and k steps. */
+static inline int fm_may_skip(int64_t m, int64_t n, int64_t k)
+{
+    enum { LEAST_ROWS = 32, LEAST_STEPS = 16 };
+    return m >= LEAST_ROWS && k >= LEAST_STEPS && n > 1 && m * n * k >= FM_LEAST_WORK;
+}
+
 /* What a step costs beyond a multiplication for each vector, in multiplications, and where the result is transposed in the
  * end as well. With few vectors, each step waits for the one before. */
 enum { FM_STEP_COST = 2, FM_TURNED_STEP_COST = 4 };
@@ -15,8 +26,7 @@ enum { FM_STEP_COST = 2, FM_TURNED_STEP_COST = 4 };
 int64_t fm_skipping_cost(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
                          int64_t lda);
 
-/* Whether leaving them out pays. */
-int fm_is_sparse(const fm_context *c, int64_t rows, int64_t columns, int64_t n, int step_cost, const char *a,
-                 int64_t lda);
+/* Whether leaving them out pays, with FM_STEP_COST. */
+int fm_is_sparse(const fm_context *c, int64_t rows, int64_t columns, int64_t n, const char *a, int64_t lda);
 
 #endif
