@@ -221,7 +221,7 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
                          int moments, const V(t) * f, K(moments_rule) * step, K(weights_rule) * weights,
                          double *squares)
 {
-    enum { VECTORS = K(update_vectors), GROUP = VECTORS * K(width) };
+    enum { VECTORS = K(update_vectors), GROUP = VECTORS * V(width) };
     const V(t) l2 = V(set1)((REAL)alpha), zero = V(zero)();
     const V(mask) all = V(first)(V(width));
     vd_t x[FM_LANES / vd_width], s[FM_LANES / vd_width];

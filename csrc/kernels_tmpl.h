@@ -36,7 +36,7 @@
 
 #define FM_INLINE static inline __attribute__((always_inline))
 
-enum { K(width) = V(width), K(lane_vectors) = FM_LANES / V(width) };
+enum { K(lane_vectors) = FM_LANES / V(width) };
 
 #include "vmath_tmpl.h"
 

@@ -181,20 +181,20 @@ FM_INLINE void K(tile_likelihood)(int64_t n, const REAL *a, const REAL *y, int r
     for (int lane = 0; lane < rows; lane += V(width)) {
         const V(mask) used = V(first)(rows - lane);
         V(t) q = one;
-        vd_t wide[K(width) / vd_width];
+        vd_t wide[V(width) / vd_width];
         for (int64_t j = 0; j < n; j++) {
             const int64_t i = j * FM_LANES + lane;
             q = likelihood(q, V(load)(a + i), V(load)(y + i));
             if (!separate)
                 continue;
             V(widen)(V(select)(used, q, one), wide);
-            for (int v = 0; v < K(width) / vd_width; v++)
+            for (int v = 0; v < V(width) / vd_width; v++)
                 fm_likelihood_multiply(p + j, lane + v * vd_width, wide[v]);
         }
         if (separate)
             continue;
         V(widen)(V(select)(used, q, one), wide);
-        for (int v = 0; v < K(width) / vd_width; v++)
+        for (int v = 0; v < V(width) / vd_width; v++)
             fm_likelihood_multiply(p, lane + v * vd_width, wide[v]);
     }
 }
@@ -287,11 +287,11 @@ static void K(add_terms)(int rows, const REAL *term, const REAL *w, double *loss
 {
     for (int lane = 0; lane < rows; lane += V(width)) {
         const V(mask) used = V(first)(rows - lane);
-        vd_t t[K(width) / vd_width], u[K(width) / vd_width];
+        vd_t t[V(width) / vd_width], u[V(width) / vd_width];
         V(widen)(V(load_first)(term + lane, used), t);
         if (w)
             V(widen)(V(load_first)(w + lane, used), u);
-        for (int v = 0; v < K(width) / vd_width; v++) {
+        for (int v = 0; v < V(width) / vd_width; v++) {
             double *l = loss + lane + v * vd_width, *s = weight + lane + v * vd_width;
             vd_store(l, vd_add(vd_load(l), w ? vd_mul(u[v], t[v]) : t[v]));
             if (w)
@@ -305,7 +305,7 @@ static void K(log_loss_of_one)(fm_outputs *o, K(ternary) * observed)
 {
     const int64_t i = o->index ? o->index[0] : 0;
     const V(t) a = V(load1)(o->a), y = o->codes ? V(set1)((REAL)o->codes[i]) : V(load1)((const REAL *)o->y + i);
-    vd_t q[K(width) / vd_width];
+    vd_t q[V(width) / vd_width];
     if (o->delta)
         V(store1)(o->delta, V(sub)(a, y));
     V(widen)(observed(V(set1)(1), a, y), q);
