@@ -102,7 +102,7 @@ typedef struct fm_kernels {
                             int transposed, const void *bias, void *partial, void *c, int64_t ldc, int ending,
                             const void *v);
 
-    /* The same with a sparse a: rows index[0 .. m-1] (or 0 .. m-1) of a CSR matrix with sorted, unique columns. */
+    /* As product and dot, of rows index[0 .. m-1] (or 0 .. m-1) of a CSR matrix with sorted, unique columns. */
     void (*csr_product)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
                         const int32_t *index, const void *b, const void *bias, void *c, int64_t ldc);
     void (*csr_dot)(int64_t m, const int64_t *indptr, const int32_t *indices, const void *data, const int32_t *index,
