@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import fastmlp
@@ -42,6 +43,7 @@ sphinx_gallery_conf = {
     "backreferences_dir": None,
     "abort_on_example_error": True,
     "min_reported_time": 1,
+    "parallel": os.cpu_count() or 1,
     "remove_config_comments": True,
     "show_signature": False,
     "download_all_examples": False,
