@@ -186,17 +186,18 @@ def make_problem():
 
 @pytest.fixture(scope="session")
 def some_options():
-    """Return a function that picks ways to train, (csr, weights, batch size, kind of targets), others for each network.
+    """Return a function that picks ways to train, others for each network.
 
-    All of them with all activations and pairs would be most of the suite's time.
+    Of each its solver, whether rows are sparse and weighted, batch size and kind of targets. All of them with all
+    activations and pairs would be most of the suite's time.
     """
 
     def pick(hidden, pair, n_rows):
-        names = [*ACTIVATIONS, *LOSSES]
+        names, solvers = [*ACTIVATIONS, *LOSSES], list(SOLVERS)
         turn = sum(map(names.index, (hidden, *pair)))
         csr, weights = divmod(turn % 4, 2)
         for i, batch_size in enumerate((1, 7, n_rows)):
-            yield bool(csr), bool(weights), batch_size, KINDS[(turn + i) % 3]
+            yield solvers[(turn // 4 + i) % len(solvers)], bool(csr), bool(weights), batch_size, KINDS[(turn + i) % 3]
 
     return pick
 

@@ -112,17 +112,17 @@ def assert_same_training(fast_backend, oracle, problem, solver, assert_agree, wh
         assert random_state.randint(2**31) == expected[4].randint(2**31)
 
 
-def test_twenty_steps(fast_backend, oracle, make_problem, some_options, assert_agree, hidden, pair, solver, dtype):
+def test_twenty_steps(fast_backend, oracle, make_problem, some_options, assert_agree, hidden, pair, dtype):
     n_rows = 24
-    # Where a gradient all but vanishes, Adam with a small epsilon still takes a whole step, in a direction that, in
-    # float32, is rounding error.
-    hyper = {"epsilon": 1e-4} if dtype == np.float32 and "epsilon" in SOLVERS[solver].hyperparameters else {}
-    for csr, weights, batch_size, kind in some_options(hidden, pair, n_rows):
+    for solver, csr, weights, batch_size, kind in some_options(hidden, pair, n_rows):
+        # Where a gradient all but vanishes, Adam with a small epsilon still takes a whole step, in a direction that, in
+        # float32, is rounding error.
+        hyper = {"epsilon": 1e-4} if dtype == np.float32 and "epsilon" in SOLVERS[solver].hyperparameters else {}
         problem = make_problem(UNITS, hidden, pair, dtype, csr=csr, weights=weights, kind=kind, n_rows=n_rows)
         if weights:
             problem.data.sample_weight[problem.data.sample_weight == 0] = 0.5  # a batch may be a single row
         n_epochs = max(1, N_STEPS // -(-n_rows // batch_size))
-        what = f"csr {csr}, weights {weights}, batch {batch_size}, {kind}"
+        what = f"{solver}, csr {csr}, weights {weights}, batch {batch_size}, {kind}"
         assert_same_training(
             fast_backend,
             oracle,
