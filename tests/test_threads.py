@@ -15,6 +15,7 @@ import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -412,7 +413,16 @@ def run_python(script, timeout=120, **environment):
     return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=timeout)
 
 
-LIMIT = "from fastmlp._threads import available; print(available())"
+def limit(before="", **environment):
+    """Return the number of threads of a process that runs something before."""
+    done = run_python(f"{before}\nfrom fastmlp._threads import available; print(available())", **environment)
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout)
+
+
+@cache
+def limit_of_the_machine():
+    return limit(FASTMLP_NUM_THREADS=None, OMP_NUM_THREADS=None)
 
 
 @pytest.mark.parametrize(
@@ -432,10 +442,8 @@ LIMIT = "from fastmlp._threads import available; print(available())"
     ids=lambda value: str(value)[:8],
 )
 def test_limits_of_the_environment(own, openmp, expected):
-    done = run_python(LIMIT, FASTMLP_NUM_THREADS=own, OMP_NUM_THREADS=openmp)
-    free = run_python(LIMIT, FASTMLP_NUM_THREADS=None, OMP_NUM_THREADS=None)
-    assert (done.returncode, free.returncode) == (0, 0), done.stderr + free.stderr
-    assert int(done.stdout) == (int(free.stdout) if expected is None else expected)
+    expected = limit_of_the_machine() if expected is None else expected
+    assert limit(FASTMLP_NUM_THREADS=own, OMP_NUM_THREADS=openmp) == expected
 
 
 @needs_c
@@ -449,8 +457,7 @@ def test_a_limit_that_is_no_number(value):
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
 def test_affinity_is_a_limit():
     one = min(os.sched_getaffinity(0))
-    done = run_python(f"import os; os.sched_setaffinity(0, [{one}]); {LIMIT}")
-    assert done.stdout == "1\n", done.stderr
+    assert limit(f"import os; os.sched_setaffinity(0, [{one}])") == 1
 
 
 def write(path, text):
