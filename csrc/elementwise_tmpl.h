@@ -1,33 +1,20 @@
 /* Element-wise kernels on flat arrays: activations, updates, sums, and the elementary functions for tests.
  * Part of kernels_tmpl.h. */
 
-/* out[i] = f(x[i]); with a literal f the call is inlined. */
-FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params, K(unary) * f)
+/* out[i] = f(x[i]), or with multiply out[i] *= f(x[i]); with literals the calls are inlined. */
+FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params, K(unary) * f,
+                      const int multiply)
 {
     V(t) p[FM_MAX_ACTIVATION_PARAMS];
     for (int i = 0; i < n_params; i++)
         p[i] = V(set1)((REAL)params[i]);
     int64_t i = 0;
     for (; i + V(width) <= n; i += V(width))
-        V(store)(out + i, f(V(load)(x + i), p));
+        V(store)(out + i, multiply ? V(mul)(V(load)(out + i), f(V(load)(x + i), p)) : f(V(load)(x + i), p));
     if (i < n) {
         const V(mask) rest = V(first)(n - i);
-        V(store_first)(out + i, rest, f(V(load_first)(x + i, rest), p));
-    }
-}
-
-/* delta[i] *= f(v[i]) */
-FM_INLINE void K(map_multiply)(int64_t n, const REAL *v, REAL *delta, const double *params, int n_params, K(unary) * f)
-{
-    V(t) p[FM_MAX_ACTIVATION_PARAMS];
-    for (int i = 0; i < n_params; i++)
-        p[i] = V(set1)((REAL)params[i]);
-    int64_t i = 0;
-    for (; i + V(width) <= n; i += V(width))
-        V(store)(delta + i, V(mul)(V(load)(delta + i), f(V(load)(v + i), p)));
-    if (i < n) {
-        const V(mask) rest = V(first)(n - i);
-        V(store_first)(delta + i, rest, V(mul)(V(load_first)(delta + i, rest), f(V(load_first)(v + i, rest), p)));
+        const V(t) v = V(load_first)(x + i, rest);
+        V(store_first)(out + i, rest, multiply ? V(mul)(V(load_first)(out + i, rest), f(v, p)) : f(v, p));
     }
 }
 
@@ -113,14 +100,14 @@ FM_INLINE void K(map_drawing)(int64_t n, const REAL *x, REAL *out, const double 
     static void K(name##_value_array)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw) \
     {                                                                                                               \
         (void)draw;                                                                                                 \
-        K(map)(n, z, a, params, n_params, K(name##_value));                                                         \
+        K(map)(n, z, a, params, n_params, K(name##_value), 0);                                                      \
     }
 #define FM_DERIVATIVE_PLAIN(name, n_params)                                                             \
     static void K(name##_derivative_array)(int64_t n, const void *v, void *delta, const double *params, \
                                            const fm_draw *draw)                                         \
     {                                                                                                   \
         (void)draw;                                                                                     \
-        K(map_multiply)(n, v, delta, params, n_params, K(name##_derivative));                           \
+        K(map)(n, v, delta, params, n_params, K(name##_derivative), 1);                                 \
     }
 #define FM_DRAWING_KERNEL(name, part, n_params, multiply)                                           \
     static void K(name##_##part##_array)(int64_t n, const void *v, void *out, const double *params, \
@@ -375,7 +362,7 @@ static int K(finite)(int64_t n, const void *x_)
         (void)p;                                           \
         return K(name)(x);                                 \
     }                                                      \
-    static void K(name##_array)(int64_t n, const void *x, void *out) { K(map)(n, x, out, NULL, 0, K(name##_unary)); }
+    static void K(name##_array)(int64_t n, const void *x, void *out) { K(map)(n, x, out, NULL, 0, K(name##_unary), 0); }
 FM_INLINE V(t) K(vsqrt)(V(t) x) { return V(sqrt)(-1, x); }
 FM_VMATH_KERNEL(vsqrt)
 FM_VMATH_KERNEL(vexp)
