@@ -138,7 +138,7 @@ typedef V(t) K(weights_rule)(V(t) w, V(t) m, V(t) d, const V(t) * f);
 /* s[l] += x[l]^2 for 16 virtual lanes. */
 FM_INLINE void K(add_squares)(const vd_t *x, vd_t *s)
 {
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int k = 0; k < FM_LANES / vd_width; k++)
         s[k] = vd_fma(x[k], x[k], s[k]);
 }
@@ -146,7 +146,7 @@ FM_INLINE void K(add_squares)(const vd_t *x, vd_t *s)
 /* The 16 numbers at p in double. */
 FM_INLINE void K(load_lanes)(const REAL *p, vd_t *x)
 {
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int k = 0; k < K(lane_vectors); k++)
         V(load_wide)(p + k * V(width), x + k * (V(width) / vd_width));
 }
@@ -154,7 +154,7 @@ FM_INLINE void K(load_lanes)(const REAL *p, vd_t *x)
 /* The first n of them, n at most 16, and zeros, which change no sum of squares. */
 FM_INLINE void K(load_first_lanes)(int64_t n, const REAL *p, vd_t *x)
 {
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int k = 0; k < K(lane_vectors); k++) {
         const int64_t left = n - k * V(width);
         V(widen)(left > 0 ? V(load_first)(p + k * V(width), V(first)(left)) : V(zero)(), x + k * (V(width) / vd_width));
@@ -217,38 +217,41 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
     V(t) d[VECTORS], before[VECTORS];
     int64_t i = 0;
     for (; i + GROUP <= n_coefs; i += GROUP) {
-        if (squares)
-#pragma GCC unroll 4
+        if (squares) {
+            FM_UNROLL(4)
             for (int j = 0; j < GROUP; j += FM_LANES) {
                 K(load_lanes)(w + i + j, x);
                 K(add_squares)(x, s);
             }
-#pragma GCC unroll 16
+        }
+        FM_UNROLL(16)
         for (int k = 0; k < VECTORS; k++) {
             const int64_t j = i + k * V(width);
             before[k] = d[k];
             d[k] = K(update_moments)(0, all, k, w + j, g + j, moments > 0 ? m + j : NULL, moments > 1 ? v + j : NULL,
                                      l2, moments, f, step);
         }
-        if (i > 0)
-#pragma GCC unroll 16
+        if (i > 0) {
+            FM_UNROLL(16)
             for (int k = 0; k < VECTORS; k++) {
                 const int64_t j = i - GROUP + k * V(width);
                 K(update_weights)(0, all, w + j, moments > 0 ? m + j : NULL, before[k], moments, f, weights);
             }
+        }
     }
-    if (i > 0)
-#pragma GCC unroll 16
+    if (i > 0) {
+        FM_UNROLL(16)
         for (int k = 0; k < VECTORS; k++) {
             const int64_t j = i - GROUP + k * V(width);
             K(update_weights)(0, all, w + j, moments > 0 ? m + j : NULL, d[k], moments, f, weights);
         }
+    }
     for (; i < n; i += FM_LANES) {
         if (squares) {
             K(load_first_lanes)(n_coefs - i, w + i, x);
             K(add_squares)(x, s);
         }
-#pragma GCC unroll 16
+        FM_UNROLL(16)
         for (int k = 0; k < K(lane_vectors); k++) {
             const int64_t j = i + k * V(width);
             if (j >= n)
@@ -331,16 +334,17 @@ static int K(finite)(int64_t n, const void *x_)
     V(t) bad = V(zero)(), chains[CHAINS];
     int64_t i = 0;
     if (n >= CHAINS * V(width)) {
-#pragma GCC unroll 4
+        FM_UNROLL(4)
         for (int j = 0; j < CHAINS; j++)
             chains[j] = bad;
-        for (; i + CHAINS * V(width) <= n; i += CHAINS * V(width))
-#pragma GCC unroll 4
+        for (; i + CHAINS * V(width) <= n; i += CHAINS * V(width)) {
+            FM_UNROLL(4)
             for (int j = 0; j < CHAINS; j++) {
                 const V(t) v = V(load)(x + i + j * V(width));
                 chains[j] = V(add)(chains[j], V(sub)(v, v));
             }
-#pragma GCC unroll 4
+        }
+        FM_UNROLL(4)
         for (int j = 0; j < CHAINS; j++)
             bad = V(add)(bad, chains[j]);
     }

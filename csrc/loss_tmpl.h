@@ -21,7 +21,7 @@ static void K(load_tile)(int rows, int64_t n, const REAL *a, int64_t lda, const 
             for (int lane = 0; lane < FM_LANES; lane += V(width)) {
                 V(t) strip[FM_NARROW];
                 V(load4)(a + (index ? 0 : lane) * lda + j, lda, index ? index + lane : NULL, (int)(n - j), strip);
-#pragma GCC unroll 4
+                FM_UNROLL(4)
                 for (int c = 0; c < FM_NARROW; c++)
                     V(store)(place + c * FM_LANES + lane, strip[c]);
             }
@@ -30,7 +30,7 @@ static void K(load_tile)(int rows, int64_t n, const REAL *a, int64_t lda, const 
         const V(mask) columns = V(first)(n - j);
         for (int lane = 0; lane < FM_LANES; lane += V(width)) {
             V(t) square[V(width)];
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int r = 0; r < V(width); r++) {
                 const int i = lane + r;
                 square[r] =
@@ -38,7 +38,7 @@ static void K(load_tile)(int rows, int64_t n, const REAL *a, int64_t lda, const 
             }
             V(transpose)(square);
             REAL *place = tile + j * FM_LANES + lane;
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int c = 0; c < V(width); c++)
                 V(store)(place + c * FM_LANES, square[c]);
         }
@@ -63,7 +63,7 @@ static void K(store_tile)(int rows, int64_t n, const REAL *tile, REAL *a, int64_
             const REAL *place = tile + j * FM_LANES;
             for (int lane = 0; lane < FM_LANES; lane += V(width)) {
                 V(t) strip[FM_NARROW];
-#pragma GCC unroll 4
+                FM_UNROLL(4)
                 for (int c = 0; c < FM_NARROW; c++)
                     strip[c] = V(load)(place + c * FM_LANES + lane);
                 V(store4)(a + lane * lda + j, lda, (int)(n - j), strip);
@@ -74,11 +74,11 @@ static void K(store_tile)(int rows, int64_t n, const REAL *tile, REAL *a, int64_
         for (int lane = 0; lane < rows; lane += V(width)) {
             const REAL *place = tile + j * FM_LANES + lane;
             V(t) square[V(width)];
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int c = 0; c < V(width); c++)
                 square[c] = V(load)(place + c * FM_LANES);
             V(transpose)(square);
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int r = 0; r < V(width); r++)
                 if (lane + r < rows)
                     V(store_first)(a + (lane + r) * lda + j, columns, square[r]);

@@ -55,7 +55,7 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
             V(t) square[V(width)];
             K(load_transposed)(tail, piece + j, PIECE, in, square);
             REAL *c = t->c + (i + j) * t->ldc;
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int r = 0; r < V(width); r++, c += t->ldc)
                 if (r < n - j)
                     V(store_first)(c, columns,
@@ -68,28 +68,29 @@ static void K(outer_tail)(int64_t m, int tail, const K(tile) * t)
 FM_INLINE void K(dot_lanes)(const int rows, int64_t k, const REAL *a, int64_t lda, const REAL *w, V(t) * s)
 {
     const int64_t whole = k - k % FM_LANES;
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int j = 0; j < rows * K(lane_vectors); j++)
         s[j] = V(zero)();
-    for (int64_t c = 0; c < whole; c += FM_LANES)
-#pragma GCC unroll 16
+    for (int64_t c = 0; c < whole; c += FM_LANES) {
+        FM_UNROLL(16)
         for (int j = 0; j < K(lane_vectors); j++) {
             const V(t) weights = V(load)(w + c + j * V(width));
             const REAL *place = a + c + j * V(width);
-#pragma GCC unroll 8
+            FM_UNROLL(8)
             for (int i = 0; i < rows; i++) {
                 V(t) *sum = &s[i * K(lane_vectors) + j];
                 *sum = V(fma)(V(load)(place + i * lda), weights, *sum);
             }
         }
-#pragma GCC unroll 16
+    }
+    FM_UNROLL(16)
     for (int j = 0; j < K(lane_vectors); j++) {
         const int64_t c = whole + j * V(width);
         if (c >= k)
             break;
         const V(mask) rest = V(first)(k - c);
         const V(t) weights = V(load_first)(w + c, rest);
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int i = 0; i < rows; i++) {
             V(t) *sum = &s[i * K(lane_vectors) + j];
             /* Lanes without an entry are left alone: adding 0 would turn their -0 into +0. */
@@ -101,11 +102,12 @@ FM_INLINE void K(dot_lanes)(const int rows, int64_t k, const REAL *a, int64_t ld
 /* The halves of 16 lanes added until a vector of them is left. */
 FM_INLINE V(t) K(fold_lanes)(V(t) * s)
 {
-#pragma GCC unroll 4
-    for (int half = K(lane_vectors) / 2; half > 0; half /= 2)
-#pragma GCC unroll 8
+    FM_UNROLL(4)
+    for (int half = K(lane_vectors) / 2; half > 0; half /= 2) {
+        FM_UNROLL(8)
         for (int j = 0; j < half; j++)
             s[j] = V(add)(s[j], s[j + half]);
+    }
     return s[0];
 }
 
@@ -120,7 +122,7 @@ static void K(dot)(int64_t m, int64_t k, const void *a_, int64_t lda, const void
         V(t) sums[V(width)], s[AT_ONCE * LANES];
         for (int r = 0; r < V(width); r += AT_ONCE, a += AT_ONCE * lda) {
             K(dot_lanes)(AT_ONCE, k, a, lda, w, s);
-#pragma GCC unroll 8
+            FM_UNROLL(8)
             for (int j = 0; j < AT_ONCE; j++)
                 sums[r + j] = K(fold_lanes)(s + j * LANES);
         }
@@ -141,16 +143,17 @@ FM_INLINE void K(sum_vectors)(const int vectors, int64_t rows, const REAL *d, in
                               int accumulate)
 {
     V(t) sum[4];
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int j = 0; j < vectors; j++)
         sum[j] = V(zero)();
-    for (int64_t i = 0; i < rows; i++, d += ldd)
-#pragma GCC unroll 4
+    for (int64_t i = 0; i < rows; i++, d += ldd) {
+        FM_UNROLL(4)
         for (int j = 0; j < vectors; j++) {
             const REAL *row = d + j * V(width);
             sum[j] = V(add)(sum[j], j == vectors - 1 ? V(load_first)(row, last) : V(load)(row));
         }
-#pragma GCC unroll 4
+    }
+    FM_UNROLL(4)
     for (int j = 0; j < vectors; j++, g += V(width)) {
         const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
         V(store_first)(g, m, accumulate ? V(add)(V(load_first)(g, m), sum[j]) : sum[j]);
@@ -205,7 +208,7 @@ static void K(transpose)(int64_t m, int64_t n, const void *a_, int64_t lda, void
             const V(mask) in = V(first)(wide), out = V(first)(high);
             V(t) square[SIDE];
             K(load_transposed)(high, a + i * lda + j, lda, in, square);
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int c = 0; c < SIDE; c++) {
                 if (c >= wide)
                     break;

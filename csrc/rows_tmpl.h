@@ -39,7 +39,7 @@ static V(t) K(row_product_transposed)(int64_t k, int64_t n, const REAL *x, const
     const V(mask) in = V(first)(n);
     V(t) square[V(width)], sum = V(zero)();
     K(load_transposed)(k, b, n, in, square);
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int r = 0; r < V(width); r++)
         if (r < n)
             sum = V(fma)(V(set1)(x[r]), square[r], sum);

@@ -53,7 +53,7 @@ static inline V(t) K(negative_reciprocal)(V(t) b)
     const V(t) one = V(set1)(1);
     b = V(min)(V(real)(V(iset1)(magic)), b);
     V(t) y = V(real)(V(isub)(V(iset1)(magic | sign), V(bits)(b)));
-#pragma GCC unroll 2
+    FM_UNROLL(2)
     for (int step = 0; step < FM_REAL_BITS / 32; step++) {
         const V(t) e = V(fma)(b, y, one);
         y = V(fma)(y, V(fma)(e, e, e), y);

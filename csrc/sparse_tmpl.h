@@ -19,7 +19,7 @@ FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) p)
     for (int64_t i = 0; i < p.m; i++, c += p.ld) {
         const int64_t r = p.index ? p.index[i] : i, end = p.indptr[r + 1];
         V(t) acc[FM_ROW_VECTORS];
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int j = 0; j < vectors; j++) {
             acc[j] = V(zero)();
             if (p.bias) {
@@ -30,7 +30,7 @@ FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) p)
         for (int64_t e = p.indptr[r]; e < end; e++) {
             const V(t) x = V(spread)(p.data + e);
             const REAL *b = p.from + p.indices[e] * p.n;
-#pragma GCC unroll 8
+            FM_UNROLL(8)
             for (int j = 0; j < vectors; j++) {
                 const REAL *place = b + j * V(width);
                 acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place), acc[j]);
@@ -46,13 +46,13 @@ FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) p)
     for (int64_t i = 0; i < p.m; i++, d += p.ld) {
         const int64_t r = p.index ? p.index[i] : i, end = p.indptr[r + 1];
         V(t) delta[FM_ROW_VECTORS];
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int j = 0; j < vectors; j++)
             delta[j] = j == vectors - 1 ? V(load_first)(d + j * V(width), p.last) : V(load)(d + j * V(width));
         for (int64_t e = p.indptr[r]; e < end; e++) {
             const V(t) x = V(spread)(p.data + e);
             REAL *g = p.to + p.indices[e] * p.n;
-#pragma GCC unroll 8
+            FM_UNROLL(8)
             for (int j = 0; j < vectors; j++) {
                 REAL *place = g + j * V(width);
                 if (j < vectors - 1)

@@ -14,7 +14,7 @@
  * on are zero, of their numbers those that are not `in`. */
 FM_INLINE void K(load_transposed)(int64_t rows, const REAL *a, int64_t lda, V(mask) in, V(t) * square)
 {
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int r = 0; r < V(width); r++)
         square[r] = r < rows ? V(load_first)(a + r * lda, in) : V(zero)();
     V(transpose)(square);
@@ -86,21 +86,21 @@ FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transpo
             far_b += (uintptr_t)t->far_b_step;
         }
         V(t) row[FM_ROW_VECTORS];
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int j = 0; j < vectors; j++)
             row[j] = masked && j == vectors - 1 ? V(load_first)(*b + j * V(width), last) : V(load)(*b + j * V(width));
-#pragma GCC unroll 16
+        FM_UNROLL(16)
         for (int i = 0; i < rows; i++) {
             const V(t) x = V(set1)(a[i / 4][i % 4 * (transposed ? 1 : lda)]);
-#pragma GCC unroll 8
+            FM_UNROLL(8)
             for (int j = 0; j < vectors; j++)
                 acc[i][j] = V(fma)(x, row[j], acc[i][j]);
         }
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int j = 0; j < vectors; j++)
             if (sums)
                 acc[rows][j] = V(add)(acc[rows][j], row[j]);
-#pragma GCC unroll 4
+        FM_UNROLL(4)
         for (int g = 0; g < (rows + 3) / 4; g++)
             a[g] += transposed ? lda : 1;
         *b += ldb;
@@ -112,9 +112,9 @@ FM_INLINE void K(end)(const int rows, const int vectors, const int multiply, K(u
                       V(t) (*acc)[FM_ROW_VECTORS])
 {
     const REAL *v = t->v;
-#pragma GCC unroll 16
+    FM_UNROLL(16)
     for (int i = 0; i < rows; i++) {
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int j = 0; j < vectors; j++) {
             if (!multiply) {
                 acc[i][j] = f(acc[i][j], NULL);
@@ -145,7 +145,7 @@ FM_INLINE void K(end_tile)(const int rows, const int vectors, const K(tile) * t,
 /* One row of a tile, into c. */
 FM_INLINE void K(store_row)(const int vectors, const V(t) * acc, REAL *c, V(mask) last, int accumulate)
 {
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int j = 0; j < vectors; j++) {
         REAL *place = c + j * V(width);
         const V(mask) m = j == vectors - 1 ? last : V(first)(V(width));
@@ -169,19 +169,19 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     /* a, four rows apart. Compilers that know how the pointers hang together keep an offset for every row instead, and
      * run out of registers. */
     const REAL *a[FM_ROWS_OF_1 / 4];
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int g = 0; g < (rows + 3) / 4; g++) {
         a[g] = t->a + 4 * g * (transposed ? 1 : lda);
         if (!transposed)
             FM_FORGET(a[g]);
     }
     V(t) acc[FM_ROWS_OF_1][FM_ROW_VECTORS];
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int j = 0; j < vectors; j++) {
         V(t) init = V(zero)();
         if (t->bias)
             init = j == vectors - 1 ? V(load_first)(t->bias + j * V(width), last) : V(load)(t->bias + j * V(width));
-#pragma GCC unroll 16
+        FM_UNROLL(16)
         for (int i = 0; i < rows + sums; i++)
             acc[i][j] = init;
     }
@@ -192,13 +192,13 @@ FM_INLINE void K(run_tile)(const int rows, const int vectors, const int transpos
     REAL *c = t->c;
     const int64_t ldc = t->ldc;
     if (t->accumulate) {
-#pragma GCC unroll 16
+        FM_UNROLL(16)
         for (int i = 0; i < rows; i++, c += ldc)
             K(store_row)(vectors, acc[i], c, last, 1);
         if (sums)
             K(store_row)(vectors, acc[rows], t->sum, last, 1);
     } else {
-#pragma GCC unroll 16
+        FM_UNROLL(16)
         for (int i = 0; i < rows; i++, c += ldc)
             K(store_row)(vectors, acc[i], c, last, 0);
         if (sums)

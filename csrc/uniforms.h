@@ -26,9 +26,9 @@ FM_INLINE void fm_philox_lanes(uint64_t key, vd_int words[][4])
 {
     const vd_int multiplier0 = vd_iset1(0xD2511F53), multiplier2 = vd_iset1(0xCD9E8D57);
     uint32_t k0 = (uint32_t)key, k1 = (uint32_t)(key >> 32);
-#pragma GCC unroll 10
+    FM_UNROLL(10)
     for (int round = 0; round < 10; round++) {
-#pragma GCC unroll 2
+        FM_UNROLL(2)
         for (int v = 0; v < FM_PHILOX_VECTORS; v++) {
             vd_int *c = words[v];
             const vd_int p0 = vd_imul32(c[0], multiplier0), p2 = vd_imul32(c[2], multiplier2);
@@ -84,13 +84,13 @@ FM_INLINE void fm_store_uniforms(vd_int words[][4], double *out)
         out[i] = fm_unit_interval(words[i / 4][i % 4]);
 #else
     vd_t square[FM_PHILOX_VECTORS * 4];
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int i = 0; i < FM_PHILOX_VECTORS * 4; i++)
         square[i] = fm_unit_interval(words[i / 4][i % 4]);
-#pragma GCC unroll 2
+    FM_UNROLL(2)
     for (int i = 0; i < FM_PHILOX_VECTORS * 4; i += vd_width)
         vd_transpose(square + i);
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int i = 0; i < FM_PHILOX_VECTORS * 4; i++)
         vd_store(out + i * vd_width, square[i]);
 #endif
@@ -101,7 +101,7 @@ static void fm_next_uniforms(fm_counters *c, double *out)
 {
     for (int i = 0; i < FM_COUNTERS; i += FM_PHILOX_COUNTERS) {
         vd_int words[FM_PHILOX_VECTORS][4];
-#pragma GCC unroll 2
+        FM_UNROLL(2)
         for (int v = 0; v < FM_PHILOX_VECTORS; v++) {
             const vd_t first = vd_set1((double)c->next);
             fm_fill_words(c, vd_add(first, vd_load(fm_lane_counters + i + v * vd_width)), words[v]);

@@ -5,6 +5,8 @@
 #include <immintrin.h>
 #include <stdint.h>
 
+#include "unroll.h"
+
 /* 4 x 3 accumulators, 3 vectors of B and a broadcast fill the 16 registers. */
 #define FM_TILE_VECTORS 3
 #define FM_ROWS_OF_1 12
@@ -145,11 +147,11 @@ FM_VEC_INLINE void vf_transpose4(vf_t *r)
 }
 FM_VEC_INLINE void vf_transpose(vf_t *r)
 {
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int i = 0; i < 8; i += 4)
         vf_transpose4(r + i);
     /* Half q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int c = 0; c < 4; c++) {
         const vf_t a = r[c], b = r[4 + c];
         r[c] = _mm256_permute2f128_ps(a, b, 0x20);
@@ -160,7 +162,7 @@ FM_VEC_INLINE void vf_load4(const float *p, int64_t ld, const int32_t *index, in
 {
     const __m128i in = _mm256_castsi256_si128(_mm256_castps_si256(vf_first(n)));
 #define FM_ROW(i) _mm_maskload_ps(p + (index ? index[i] : (int64_t)(i)) * ld, in)
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int c = 0; c < 4; c++)
         r[c] = _mm256_insertf128_ps(_mm256_castps128_ps256(FM_ROW(c)), FM_ROW(4 + c), 1);
 #undef FM_ROW
@@ -170,7 +172,7 @@ FM_VEC_INLINE void vf_store4(float *p, int64_t ld, int n, vf_t *r)
 {
     const vf_mask in = vf_first(n);
     vf_transpose4(r);
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int c = 0; c < 4; c++, p += ld) {
         vf_store_first(p, in, r[c]);
         vf_store_first(p + 4 * ld, in, _mm256_castps128_ps256(_mm256_extractf128_ps(r[c], 1)));
@@ -258,12 +260,12 @@ FM_VEC_INLINE vd_t vd_sum_lanes(vd_t *r)
 FM_VEC_INLINE void vd_transpose(vd_t *r)
 {
     vd_t t[4];
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int i = 0; i < 4; i += 2) {
         t[i] = _mm256_unpacklo_pd(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_pd(r[i], r[i + 1]);
     }
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int c = 0; c < 2; c++) {
         r[c] = _mm256_permute2f128_pd(t[c], t[2 + c], 0x20);
         r[2 + c] = _mm256_permute2f128_pd(t[c], t[2 + c], 0x31);
@@ -272,7 +274,7 @@ FM_VEC_INLINE void vd_transpose(vd_t *r)
 FM_VEC_INLINE void vd_load4(const double *p, int64_t ld, const int32_t *index, int n, vd_t *r)
 {
     const vd_mask in = vd_first(n);
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int i = 0; i < 4; i++)
         r[i] = vd_load_first(p + (index ? index[i] : (int64_t)i) * ld, in);
     vd_transpose(r);
@@ -281,7 +283,7 @@ FM_VEC_INLINE void vd_store4(double *p, int64_t ld, int n, vd_t *r)
 {
     const vd_mask in = vd_first(n);
     vd_transpose(r);
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int i = 0; i < 4; i++)
         vd_store_first(p + i * ld, in, r[i]);
 }

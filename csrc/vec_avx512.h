@@ -39,6 +39,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "unroll.h"
+
 /* Vectors of the register tile of a matrix product, and the rows of tiles of 1, 2 and 3 vectors: 8 x 3 accumulators, 3
  * vectors of B and a broadcast fit 32 registers. A narrower tile has more rows, so that a vector of B serves more of
  * them. A single row takes up to 8 vectors, so that as many chains are in flight. */
@@ -169,11 +171,11 @@ FM_VEC_INLINE void vf_transpose4(vf_t *r)
 }
 FM_VEC_INLINE void vf_transpose(vf_t *r)
 {
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int i = 0; i < 16; i += 4)
         vf_transpose4(r + i);
     /* Quarter q of r[4 g + c] now is column 4 q + c of rows 4 g .. 4 g + 3. */
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int c = 0; c < 4; c++) {
         const vf_t a = _mm512_shuffle_f32x4(r[c], r[4 + c], 0x44), b = _mm512_shuffle_f32x4(r[c], r[4 + c], 0xee);
         const vf_t d = _mm512_shuffle_f32x4(r[8 + c], r[12 + c], 0x44);
@@ -188,7 +190,7 @@ FM_VEC_INLINE void vf_load4(const float *p, int64_t ld, const int32_t *index, in
 {
     const __mmask8 in = (__mmask8)((1u << n) - 1u);
 #define FM_ROW(i) _mm_maskz_loadu_ps(in, p + (index ? index[i] : (int64_t)(i)) * ld)
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int c = 0; c < 4; c++) {
         r[c] = _mm512_castps128_ps512(FM_ROW(c));
         r[c] = _mm512_insertf32x4(r[c], FM_ROW(4 + c), 1);
@@ -202,7 +204,7 @@ FM_VEC_INLINE void vf_store4(float *p, int64_t ld, int n, vf_t *r)
 {
     const __mmask8 in = (__mmask8)((1u << n) - 1u);
     vf_transpose4(r);
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int c = 0; c < 4; c++, p += ld) {
         __m128 q0 = _mm512_castps512_ps128(r[c]), q1 = _mm512_extractf32x4_ps(r[c], 1);
         __m128 q2 = _mm512_extractf32x4_ps(r[c], 2), q3 = _mm512_extractf32x4_ps(r[c], 3);
@@ -296,7 +298,7 @@ static inline vd_t vd_multiplied_sqrt(vd_t x)
     const vd_t y = vd_real(bits), e = _mm512_fnmadd_pd(vd_mul(x, y), y, vd_set1(1));
     const vd_t z = vd_fma(vd_mul(y, e), vd_fma(vd_set1(0.375751847), e, vd_set1(0.501093549)), y);
     vd_t g = vd_mul(x, z), h = vd_mul(half, z);
-#pragma GCC unroll 2
+    FM_UNROLL(2)
     for (int step = 0; step < 2; step++) {
         const vd_t r = _mm512_fnmadd_pd(g, h, half);
         g = vd_fma(g, r, g);
@@ -339,13 +341,13 @@ FM_VEC_INLINE vd_t vd_sum_lanes(vd_t *r)
 FM_VEC_INLINE void vd_transpose(vd_t *r)
 {
     vd_t t[8];
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
         t[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
     }
     /* Quarter q of t[2 g + c] now is column 2 q + c of rows 2 g and 2 g + 1. */
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int c = 0; c < 2; c++) {
         const vd_t a = _mm512_shuffle_f64x2(t[c], t[2 + c], 0x44), b = _mm512_shuffle_f64x2(t[c], t[2 + c], 0xee);
         const vd_t d = _mm512_shuffle_f64x2(t[4 + c], t[6 + c], 0x44);
@@ -372,7 +374,7 @@ FM_VEC_INLINE void vd_load4(const double *p, int64_t ld, const int32_t *index, i
 {
     const __mmask8 in = (__mmask8)((1u << n) - 1u);
 #define FM_ROW(i) _mm256_maskz_loadu_pd(in, p + (index ? index[i] : (int64_t)(i)) * ld)
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int c = 0; c < 4; c++)
         r[c] = _mm512_insertf64x4(_mm512_castpd256_pd512(FM_ROW(c)), FM_ROW(4 + c), 1);
 #undef FM_ROW
@@ -382,7 +384,7 @@ FM_VEC_INLINE void vd_store4(double *p, int64_t ld, int n, vd_t *r)
 {
     const __mmask8 in = (__mmask8)((1u << n) - 1u);
     vd_transpose4(r);
-#pragma GCC unroll 4
+    FM_UNROLL(4)
     for (int c = 0; c < 4; c++, p += ld) {
         __m256d low = _mm512_castpd512_pd256(r[c]), high = _mm512_extractf64x4_pd(r[c], 1);
         FM_EXTRACTED(low);

@@ -9,6 +9,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "unroll.h"
+
 #define FM_TILE_VECTORS 3
 #define FM_ROWS_OF_1 12
 #define FM_ROWS_OF_2 6

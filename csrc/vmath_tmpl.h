@@ -208,7 +208,7 @@ static inline V(t) K(vtanh)(V(t) x)
     const V(int) interval = V(ishr)(V(bits)(u), TANH_HALF_OCTAVE);
     const V(t) t = V(sub)(a, V(lookup)(K(vtanh_table)[0], interval));
     V(t) y = V(lookup)(K(vtanh_table)[TANH_DEGREE + 1], interval);
-#pragma GCC unroll 8
+    FM_UNROLL(8)
     for (int k = TANH_DEGREE; k > 0; k--)
         y = V(fma)(y, t, V(lookup)(K(vtanh_table)[k], interval));
     return V(copysign)(y, x);

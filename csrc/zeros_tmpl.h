@@ -18,7 +18,7 @@ FM_INLINE uint64_t K(nonzeros)(int64_t n, const REAL *a)
     uint64_t zeros = 0;
     int64_t k = 0;
     if (n == FM_STEPS) {
-#pragma GCC unroll 64
+        FM_UNROLL(64)
         for (; k < FM_STEPS; k += V(width))
             zeros |= K(zeros)(V(load)(a + k)) << k;
         return ~zeros;
@@ -49,7 +49,7 @@ FM_INLINE void K(skip_rows)(const int vectors, const int low, int64_t m, const u
     for (int64_t i = 0; i < m; i++) {
         const REAL *a = t->a;
         V(t) acc[1][FM_ROW_VECTORS];
-#pragma GCC unroll 8
+        FM_UNROLL(8)
         for (int j = 0; j < vectors; j++) {
             acc[0][j] = V(zero)();
             if (t->bias) {
@@ -61,7 +61,7 @@ FM_INLINE void K(skip_rows)(const int vectors, const int low, int64_t m, const u
             const int64_t k = __builtin_ctzll(left);
             const V(t) x = V(spread)(a + k);
             const REAL *row = panel + k * ldb;
-#pragma GCC unroll 8
+            FM_UNROLL(8)
             for (int j = 0; j < vectors; j++) {
                 const REAL *place = row + j * V(width);
                 acc[0][j] =
@@ -130,7 +130,7 @@ static int K(pack_transposed)(int64_t depth, int64_t vectors, int64_t columns, c
             V(t) square[V(width)];
             K(load_transposed)(columns - j * V(width), b + j * V(width) * ldb + k, ldb, in, square);
             REAL *place = panel + (k * vectors + j) * V(width);
-#pragma GCC unroll 16
+            FM_UNROLL(16)
             for (int r = 0; r < V(width); r++) {
                 check = V(fma)(square[r], V(zero)(), check);
                 V(store)(place + r * vectors * V(width), square[r]);
