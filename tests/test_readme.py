@@ -89,9 +89,9 @@ def test_the_examples_run():
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc")
-def test_the_first_command_in_a_clone(tmp_path, environment, old_gcc):
-    done = Installation(tmp_path, environment, CC=old_gcc).run(code_blocks("sh")[0])
-    assert re.search(r"^backend: c, instruction set: scalar, threads: \d+$", done.stdout, flags=re.MULTILINE)
+def test_the_first_command_in_a_clone(tmp_path, environment):
+    done = Installation(tmp_path, environment).run(code_blocks("sh")[0])
+    assert re.search(r"^backend: c, instruction set: \w+, threads: \d+$", done.stdout, flags=re.MULTILINE)
     for data in ("digits", "breast cancer", "diabetes"):
         assert re.search(rf"^{data} .* \d+\.\d+x$", done.stdout, flags=re.MULTILINE)
 
