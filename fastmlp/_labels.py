@@ -2,6 +2,7 @@
 
 A `LabelBinarizer` tells what kind of target there is and what its classes are; for plain vectors of integers, booleans
 or strings that takes scikit-learn longer than many a small network takes to train, so the same is found here directly.
+Objects that are all strings, as pandas has them, are looked up in a dict.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import unique_labels
 
 _TABLE = 1 << 16
 """Widest range of integer labels that is looked up in a table."""
@@ -40,7 +42,10 @@ def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
     binarizer = LabelBinarizer()
     if not y.dtype.isnative:
         y = y.astype(y.dtype.newbyteorder("="))
-    classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
+    if (labels := texts(y)) is not None:
+        classes, codes = _classes_and_codes_of_texts(labels)
+    else:
+        classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
     if classes is None or may_be_for_regression(len(classes), len(y)):
         binarizer.fit(y)
         return binarizer, transform(binarizer, y)
@@ -57,15 +62,32 @@ def may_be_for_regression(n_classes: int, n: int) -> bool:
 
 def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:
     """Return the targets of `y`, whose labels the binarizer has seen, as `fit_binarizer` does."""
-    classes = binarizer.classes_
-    if _is_plain(y) and binarizer.y_type_ in ("binary", "multiclass") and len(classes) > 1:
-        codes = np.searchsorted(classes, y)
-        if codes.max(initial=0) < len(classes) and (classes[codes] == y).all():
-            return codes.astype(np.int32)
+    codes = _known_codes(binarizer, y)
+    if codes is not None:
+        return codes
     rows = binarizer.transform(y)
     if rows.shape[1] > 1 and binarizer.y_type_ == "multiclass" and (rows.sum(axis=1) == 1).all():
         return rows.argmax(axis=1).astype(np.int32)
     return rows.astype(bool) if rows.shape[1] > 1 else rows[:, 0].astype(np.int32)
+
+
+def distinct(y: np.ndarray) -> np.ndarray:
+    """Return what scikit-learn's `unique_labels` returns, with its warnings and errors."""
+    labels = texts(y)
+    if labels is None or _may_warn(labels):
+        return unique_labels(y)
+    return np.array(sorted(set(labels)))
+
+
+def texts(y: Any) -> list[str] | None:
+    """Return the labels of a vector of objects that are all exactly of type str, or None.
+
+    They are read once: another thread may be writing to y.
+    """
+    if type(y) is not np.ndarray or y.ndim != 1 or y.dtype.kind != "O":
+        return None
+    labels = y.tolist()
+    return labels if set(map(type, labels)) == {str} else None
 
 
 def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray:
@@ -95,39 +117,68 @@ class CodeTable:
     Attributes
     ----------
     codes : dict
-        Code of each label.
+        Code of each label; empty where two classes have the same one, as strings that differed in a NUL at the end.
     """
 
     def __init__(self, classes: np.ndarray) -> None:
         self._classes = classes.tolist()
         self._kinds = "iu" if classes.dtype.kind in "iu" else classes.dtype.kind
         self._type = {"b": bool, "f": float, "U": str}.get(self._kinds, int)
-        self.codes = {label: code for code, label in enumerate(self._classes)}
+        codes = {label: code for code, label in enumerate(self._classes)}
+        self.codes = codes if len(codes) == len(self._classes) else {}
 
     def are(self, classes: Any) -> bool:
         """Return whether these are the classes, plainly the same; False where that is not plain."""
-        if type(classes) is np.ndarray and classes.ndim == 1 and classes.dtype.kind in self._kinds:
-            classes = classes.tolist()
-        return type(classes) is list and set(map(type, classes)) == {self._type} and classes == self._classes
+        labels = self._as_list(classes)
+        if labels != self._classes or set(map(type, labels)) != {self._type}:
+            return False
+        # Of so many objects scikit-learn 1.7 warns at each call.
+        has_objects = type(classes) is np.ndarray and classes.dtype.hasobject
+        return not (has_objects and may_be_for_regression(len(labels), len(labels)))
 
     def codes_of(self, y: Any, n: int) -> np.ndarray | None:
         """Return the int32 codes of n plain labels, or None."""
-        if type(y) is np.ndarray:
-            if y.ndim != 1 or y.dtype.kind not in self._kinds:
-                return None
-            y = y.tolist()
-        elif type(y) is not list or set(map(type, y)) != {self._type}:
-            return None
-        if len(y) != n:
+        labels = self._as_list(y)
+        if labels is None or len(labels) != n:
             return None
         try:
-            return np.fromiter(map(self.codes.__getitem__, y), np.int32, n)
+            return np.fromiter(map(self.codes.__getitem__, labels), np.int32, n)
         except KeyError:
             return None
+
+    def _as_list(self, labels: Any) -> list[Any] | None:
+        """Return a list or vector of plain labels of the classes' kind as a list, or None."""
+        if type(labels) is list:
+            return labels if set(map(type, labels)) == {self._type} else None
+        if type(labels) is not np.ndarray or labels.ndim != 1:
+            return None
+        if labels.dtype.kind in self._kinds:
+            return labels.tolist()
+        return texts(labels) if self._type is str else None
 
 
 def _is_plain(y: np.ndarray) -> bool:
     return type(y) is np.ndarray and y.ndim == 1 and len(y) > 0 and y.dtype.kind in "biufU"
+
+
+def _may_warn(labels: list[str]) -> bool:
+    """Return whether scikit-learn may warn of these labels."""
+    return may_be_for_regression(len(set(labels)), len(labels))
+
+
+def _known_codes(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray | None:
+    """Return the codes of labels that are plain, and known to the binarizer, or None."""
+    classes = binarizer.classes_
+    if binarizer.y_type_ not in ("binary", "multiclass") or len(classes) < 2:
+        return None
+    if _is_plain(y):
+        codes = np.searchsorted(classes, y)
+        is_known = codes.max(initial=0) < len(classes) and (classes[codes] == y).all()
+        return codes.astype(np.int32) if is_known else None
+    labels = texts(y)
+    if labels is None or _may_warn(labels) or not (_is_plain(classes) and classes.dtype.kind == "U"):
+        return None
+    return CodeTable(classes).codes_of(labels, len(labels))
 
 
 def _are_whole(numbers: np.ndarray) -> bool:
@@ -158,6 +209,15 @@ def _classes_and_codes(y: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
         codes[chunk] = places[codes[chunk]]
     # A label at each place, so that the classes have the labels' dtype.
     return (np.flatnonzero(seen).astype(object) + lowest).astype(y.dtype), codes
+
+
+def _classes_and_codes_of_texts(labels: list[str]) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Return the sorted distinct labels (None: an array cannot hold them), and the place of each label among them."""
+    names = sorted(set(labels))
+    classes = np.array(names)
+    if classes.tolist() != names:  # NULs at the end are lost
+        return None, None
+    return classes, CodeTable(classes).codes_of(labels, len(labels))
 
 
 def _offsets(labels: np.ndarray, lowest: int) -> np.ndarray:

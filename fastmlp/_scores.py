@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+from operator import eq
 from typing import Any
 
 import numpy as np
 
-from fastmlp._labels import may_be_for_regression
+from fastmlp._labels import may_be_for_regression, texts
 
 
 def accuracy(y: Any, predicted: np.ndarray, n_classes: int) -> float | None:
     """Return the share of right labels; None where `accuracy_score` has a say in it."""
-    if not _are_comparable(y, predicted):
+    n_right = _count_right(y, predicted)
+    if n_right is None:
         return None
-    n, n_right = len(y), int(np.count_nonzero(y == predicted))
+    n = len(y)
     # Each wrong row may hold a label that is no class.
     return None if may_be_for_regression(n_classes + n - n_right, n) else n_right / n
+
+
+def _count_right(y: Any, predicted: np.ndarray) -> int | None:
+    """Return how many labels are right, or None where these are not plain labels of one kind, one for each row."""
+    if _are_comparable(y, predicted):
+        return int(np.count_nonzero(y == predicted))
+    labels = texts(y)
+    if labels is None or predicted.shape != (len(labels),) or predicted.dtype.kind != "U":
+        return None
+    return sum(map(eq, labels, predicted.tolist()))
 
 
 def _are_comparable(y: Any, predicted: np.ndarray) -> bool:

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
-from sklearn.utils.multiclass import type_of_target, unique_labels
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp import _labels, _scores
@@ -270,7 +270,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
 
     def _check_classes(self, y: np.ndarray) -> None:
         """Refuse labels that do not fit the classes of an earlier call."""
-        classes = unique_labels(y)
+        classes = _labels.distinct(y)
         if self.warm_start:
             if set(classes) != set(self.classes_):
                 raise ValueError(

@@ -34,6 +34,7 @@ TARGETS = {
     "binary": (SUM > 0).astype(int),
     "multiclass": np.digitize(SUM, [-2, 0, 2]) + 5,
     "strings": np.array(["no", "perhaps", "yes"])[np.digitize(SUM, [-1, 1])],
+    "objects": np.array(["no", "perhaps", "yes"], dtype=object)[np.digitize(SUM, [-1, 1])],
     "booleans": ROWS[:, 0] > 0,
     "floats": np.digitize(SUM, [-2, 0, 2]).astype(float),
     "regression": SUM,
@@ -286,6 +287,65 @@ def test_labels_as_a_list(long_calls):
     long_calls.clear()
     estimator.partial_fit(ROWS[:3], ["no", "yes", "perhaps"])
     assert not long_calls
+
+
+OBJECTS = ["yes", "no\0", "other", None, np.nan, b"no", 1, np.str_("no"), ["no"]]
+
+
+@pytest.mark.parametrize("label", OBJECTS, ids=repr)
+@pytest.mark.parametrize("classes", ["none", "array", "objects", "list", "other objects", "mixed", "column", "scalar"])
+def test_objects_as_labels(label, classes):
+    more, known = {}, np.unique(TARGETS["objects"])
+    if classes != "none":
+        more["classes"] = {
+            "array": known.astype(str),
+            "objects": known,
+            "list": known.tolist(),
+            "other objects": known + "\0",
+            "mixed": np.array([*known, None]),
+            "column": known[:, None],
+            "scalar": np.array(None),
+        }[classes]
+    one = started("objects")
+    other = copy.deepcopy(one)
+    y = TARGETS["objects"][50:60].copy()
+    y[3] = label
+    (result, warned), (expected, also_warned) = (
+        outcome(one.partial_fit, ROWS[50:60], y, **more),
+        outcome(other.partial_fit, ROWS[50:60], y, **more),
+    )
+    assert warned == also_warned
+    if isinstance(expected, Exception):
+        assert (type(result), str(result)) == (type(expected), str(expected))
+    assert attributes_of(one) == attributes_of(other)
+
+
+def test_classes_as_objects(long_calls):
+    known = np.unique(TARGETS["objects"])
+    estimator = started("objects")
+    long_calls.clear()
+    estimator.partial_fit(ROWS[:3], TARGETS["objects"][:3], classes=known)
+    assert not long_calls
+
+
+def test_many_classes_as_objects_warn_as_ever():
+    known = np.array([f"class {i}" for i in range(21)], dtype=object)
+    X, y = ROWS[:100], known[np.arange(100) % 21]
+    estimator = make("objects").partial_fit(X, y, classes=known)
+    other = copy.deepcopy(estimator)
+    _, warned = outcome(estimator.partial_fit, X, y, classes=known)
+    _, expected = outcome(long_way, other, X, y, classes=known)
+    assert warned == expected
+
+
+def test_classes_that_differed_in_a_nul_go_the_long_way():
+    """Both are "a" in `classes_`: the first of them is that of a label "a"."""
+    estimator = make("objects").partial_fit(
+        ROWS[:3], np.array(["a", "b", "a"]), classes=np.array(["a", "a\0", "b"], "O")
+    )
+    other = copy.deepcopy(estimator)
+    estimator.partial_fit(ROWS[:3], ["a", "b", "a"])
+    assert attributes_of(estimator) == attributes_of(long_way(other, ROWS[:3], ["a", "b", "a"]))
 
 
 def test_many_classes_for_few_rows_warn_as_ever():
