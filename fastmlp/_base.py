@@ -32,7 +32,7 @@ from fastmlp._threads import call_requesting
 from fastmlp._validation import check_count, check_csr, check_range, check_total, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
-from fastmlp.backends import Data, get_backend
+from fastmlp.backends import Backend, Data, get_backend
 from fastmlp.layout import Layout
 from fastmlp.losses import LOSSES, Loss, check_pair
 from fastmlp.spec import NetworkSpec
@@ -40,8 +40,10 @@ from fastmlp.training import draw_layer, glorot_factor
 
 _STATE_VERSION = 1
 STOCHASTIC_SOLVERS = ("sgd", "adam")
-_ROWS_AT_A_TIME = 4096
-"""Rows of integers or the like that are converted to floats at a time in a prediction."""
+_BYTES_AT_A_TIME = 1 << 21
+"""Of rows that are put in order or converted to floats in a prediction: they stay in the cache until they are read."""
+_LEAST_ROWS_AT_A_TIME = 256
+"""However wide they are: each time all weights are read."""
 
 
 _REGISTRIES: dict[str, Any] = {"activation": ACTIVATIONS, "loss": LOSSES}
@@ -58,6 +60,20 @@ def _make_spec(
 ) -> NetworkSpec:
     hidden = (activation.name, activation.resolve())
     return NetworkSpec(units, (*(hidden,) * (len(units) - 2), (output_activation, ())), loss, dtype)
+
+
+def _forward_dense(backend: Backend, spec: NetworkSpec, vector: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Return the outputs for dense rows as they come; what is not as backends take it is copied, a part at a time."""
+    is_float = X.dtype in (np.float32, np.float64)
+    dtype = X.dtype if is_float else spec.dtype
+    step = max(_LEAST_ROWS_AT_A_TIME, _BYTES_AT_A_TIME // (X.shape[1] * dtype.itemsize))
+    if len(X) <= step or (is_float and X.flags.c_contiguous and X.flags.aligned):
+        return backend.forward(spec, vector, in_order(X, dtype))
+    out = np.empty((len(X), spec.units[-1]), spec.dtype)
+    for start in range(0, len(X), step):
+        rows = slice(start, start + step)
+        out[rows] = backend.forward(spec, vector, in_order(X[rows], dtype))
+    return out
 
 
 class BaseMLP(CallbackSupportMixin, Constraints):
@@ -159,13 +175,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
             raise ValueError(f"X has {X.shape[1]} features, but the network expects {spec.units[0]}.")
         if hasattr(X, "tocsr"):
             return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
-        if X.dtype in (np.float32, np.float64):
-            return backend.forward(spec, vector, in_order(X))
-        out = np.empty((len(X), spec.units[-1]), dtype)
-        for start in range(0, len(X), _ROWS_AT_A_TIME):
-            rows = slice(start, start + _ROWS_AT_A_TIME)
-            out[rows] = backend.forward(spec, vector, X[rows].astype(dtype, order="C"))
-        return out
+        return _forward_dense(backend, spec, vector, X)
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
         if check_input:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import types
 import warnings
 from collections import deque
@@ -161,11 +162,95 @@ def test_predictions_have_scikit_learns_dtype_and_values(model, rows, expected, 
     np.testing.assert_allclose(ours.predict_proba(given), theirs.predict_proba(given), atol=1e-5)
 
 
-def test_predictions_of_integers_in_pieces(iris):
-    X, y = iris
-    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(X, y)
-    rows = np.random.RandomState(0).randint(-3, 3, (10_000, 4))
-    np.testing.assert_array_equal(model.predict_proba(rows), model.predict_proba(rows.astype(float)))
+def misaligned(X):
+    shifted = np.zeros(X.nbytes + 1, np.uint8)[1:].view(X.dtype).reshape(X.shape)
+    shifted[...] = X
+    return shifted
+
+
+def only_readable(X):
+    X = np.asfortranarray(X)
+    X.flags.writeable = False
+    return X
+
+
+NOT_AS_BACKENDS_TAKE_THEM = {
+    "column by column": np.asfortranarray,
+    "every second column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "some columns": lambda X: np.hstack([X, X])[:, : X.shape[1]],
+    "every second row": lambda X: np.repeat(X, 2, axis=0)[::2],
+    "backwards": lambda X: X[::-1, ::-1].copy()[::-1, ::-1],
+    "misaligned": misaligned,
+    "of the other byte order": lambda X: X.astype(X.dtype.newbyteorder()),
+    "read-only": only_readable,
+    "integers": lambda X: X.astype(np.int64),
+    "integers column by column": lambda X: np.asfortranarray(X.astype(np.int8)),
+}
+
+
+@pytest.fixture(scope="module")
+def wide():
+    """Rows of whole numbers, in more than two pieces, and a model for them in each dtype."""
+    X = np.random.RandomState(0).randint(-3, 4, (700, 1100)).astype(float)
+    y = X[:, :2].sum(axis=1)
+    options = {"hidden_layer_sizes": (6, 3), "solver": "sgd", "max_iter": 2, "random_state": 0}
+    return X, {t: MLPClassifier(**options).fit(X.astype(t), np.digitize(y, [-1, 1])) for t in ("float32", "float64")}
+
+
+@pytest.mark.c
+@pytest.mark.parametrize("given", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("layout", NOT_AS_BACKENDS_TAKE_THEM)
+@pytest.mark.parametrize("n", [1, 256, 257, 700])
+def test_predictions_in_pieces_have_the_bits_of_those_in_one(wide, n, layout, dtype, given):
+    X, models = wide
+    X, model = X[:n].astype(given), models[dtype].set_params(backend="c")
+    rows = NOT_AS_BACKENDS_TAKE_THEM[layout](X)
+    expected = model.predict_proba(X.astype(np.result_type(rows, model.coefs_[0])))
+    found = model.predict_proba(rows)
+    assert found.dtype == expected.dtype
+    assert found.tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("layout", NOT_AS_BACKENDS_TAKE_THEM)
+def test_predictions_in_pieces(wide, layout):
+    X, models = wide
+    model = models["float64"].set_params(backend="auto")
+    rows = NOT_AS_BACKENDS_TAKE_THEM[layout](X)
+    np.testing.assert_allclose(model.predict_proba(rows), model.predict_proba(X), rtol=1e-12)
+
+
+@pytest.mark.parametrize("layout", ["column by column", "some columns", "misaligned", "integers column by column"])
+def test_predictions_copy_no_more_than_a_piece(layout):
+    X = np.random.RandomState(0).randint(-3, 4, (20_000, 64)).astype(float)
+    model = MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit(X[:50], X[:50, 0])
+    rows = NOT_AS_BACKENDS_TAKE_THEM[layout](X)
+    model.predict(rows)
+    tracemalloc.start()
+    try:
+        model.predict(rows)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < X.nbytes / 3
+
+
+def test_rows_in_order_are_predicted_in_one_call_and_not_copied(wide, monkeypatch):
+    X, models = wide
+    model, seen = copy.deepcopy(models["float64"]), []
+
+    class Backend:
+        def forward(self, spec, vector, rows):
+            seen.append(rows)
+            return np.zeros((len(rows), spec.units[-1]))
+
+    monkeypatch.setattr(_base, "get_backend", lambda name: Backend())
+    model.predict_proba(X)
+    assert [np.shares_memory(rows, X) and rows.shape == X.shape for rows in seen] == [True]
+    seen.clear()
+    model.predict_proba(np.asfortranarray(X))
+    assert [rows.shape[0] for rows in seen] == [256, 256, 188]
+    assert all(rows.flags.c_contiguous for rows in seen)
 
 
 @pytest.mark.c
