@@ -221,7 +221,7 @@ class Increment:
         if self._table is not None:
             if classes is not None and not self._table.are(classes):
                 return None
-            return None if _labels.may_be_for_regression(len(self._table.codes), n) else self._table.codes_of(y, n)
+            return None if _labels.may_warn(len(self._table.codes), n) else self._table.codes_of(y, n)
         if type(y) is not np.ndarray or y.dtype.kind != "f":
             return None
         if y.shape != ((n,) if self._n_outputs == 1 else (n, self._n_outputs)):

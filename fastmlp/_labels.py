@@ -13,6 +13,8 @@ import numpy as np
 from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils.multiclass import unique_labels
 
+from fastmlp._sklearn import LABELS_ARE_COUNTED
+
 _TABLE = 1 << 16
 """Widest range of integer labels that is looked up in a table."""
 _MOST_WHOLE = 2.0**63
@@ -46,7 +48,7 @@ def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
         classes, codes = _classes_and_codes_of_texts(labels)
     else:
         classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
-    if classes is None or may_be_for_regression(len(classes), len(y)):
+    if classes is None or may_warn(len(classes), len(y)):
         binarizer.fit(y)
         return binarizer, transform(binarizer, y)
     binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
@@ -55,9 +57,9 @@ def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
     return binarizer, codes
 
 
-def may_be_for_regression(n_classes: int, n: int) -> bool:
-    """Return whether so many classes in n rows may mean a regression: scikit-learn, which may warn, has a say in it."""
-    return n > 20 and 2 * n_classes >= n
+def may_warn(n_classes: int, n: int) -> bool:
+    """Return whether scikit-learn may warn of so many classes in n rows, as if a regression were meant."""
+    return LABELS_ARE_COUNTED and n > 20 and 2 * n_classes >= n
 
 
 def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:
@@ -74,7 +76,7 @@ def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:
 def distinct(y: np.ndarray) -> np.ndarray:
     """Return what scikit-learn's `unique_labels` returns, with its warnings and errors."""
     labels = texts(y)
-    if labels is None or _may_warn(labels):
+    if labels is None or may_warn(len(set(labels)), len(labels)):
         return unique_labels(y)
     return np.array(sorted(set(labels)))
 
@@ -132,9 +134,7 @@ class CodeTable:
         labels = self._as_list(classes)
         if labels != self._classes or set(map(type, labels)) != {self._type}:
             return False
-        # Of so many objects scikit-learn 1.7 warns at each call.
-        has_objects = type(classes) is np.ndarray and classes.dtype.hasobject
-        return not (has_objects and may_be_for_regression(len(labels), len(labels)))
+        return not may_warn(len(labels), len(labels))
 
     def codes_of(self, y: Any, n: int) -> np.ndarray | None:
         """Return the int32 codes of n plain labels, or None."""
@@ -161,11 +161,6 @@ def _is_plain(y: np.ndarray) -> bool:
     return type(y) is np.ndarray and y.ndim == 1 and len(y) > 0 and y.dtype.kind in "biufU"
 
 
-def _may_warn(labels: list[str]) -> bool:
-    """Return whether scikit-learn may warn of these labels."""
-    return may_be_for_regression(len(set(labels)), len(labels))
-
-
 def _known_codes(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray | None:
     """Return the codes of labels that are plain, and known to the binarizer, or None."""
     classes = binarizer.classes_
@@ -176,7 +171,7 @@ def _known_codes(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray | None:
         is_known = codes.max(initial=0) < len(classes) and (classes[codes] == y).all()
         return codes.astype(np.int32) if is_known else None
     labels = texts(y)
-    if labels is None or _may_warn(labels) or not (_is_plain(classes) and classes.dtype.kind == "U"):
+    if labels is None or may_warn(len(set(labels)), len(labels)) or not _is_plain(classes) or classes.dtype.kind != "U":
         return None
     return CodeTable(classes).codes_of(labels, len(labels))
 

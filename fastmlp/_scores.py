@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._labels import may_be_for_regression, texts
+from fastmlp._labels import may_warn, texts
 
 
 def accuracy(y: Any, predicted: np.ndarray, n_classes: int) -> float | None:
@@ -17,7 +17,7 @@ def accuracy(y: Any, predicted: np.ndarray, n_classes: int) -> float | None:
         return None
     n = len(y)
     # Each wrong row may hold a label that is no class.
-    return None if may_be_for_regression(n_classes + n - n_right, n) else n_right / n
+    return None if may_warn(n_classes + n - n_right, n) else n_right / n
 
 
 def _count_right(y: Any, predicted: np.ndarray) -> int | None:

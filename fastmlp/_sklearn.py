@@ -11,6 +11,7 @@ from types import FunctionType
 from typing import Any
 
 import numpy as np
+import sklearn
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, Options, StrOptions
 from sklearn.utils.fixes import parse_version
@@ -19,6 +20,7 @@ from sklearn.utils.optimize import _check_optimize_result
 from sklearn.utils.validation import _check_sample_weight
 
 __all__ = [
+    "LABELS_ARE_COUNTED",
     "CallbackSupportMixin",
     "Interval",
     "Options",
@@ -32,6 +34,9 @@ __all__ = [
     "warn_of_lbfgs",
     "with_callbacks",
 ]
+
+LABELS_ARE_COUNTED = parse_version(sklearn.__version__) < parse_version("1.8")
+"""Whether scikit-learn warns of many classes for few rows, as if for a regression, wherever it looks at labels."""
 
 _NAME = "sklearn.neural_network._multilayer_perceptron"
 
