@@ -6,6 +6,9 @@ enum { BLOCKS_PER_THREAD = 4 };
 enum { PLACE_BYTES = 32768, MOST_PLACES = 8 };
 /* Gradients of whole blocks, one for each thread: with more bytes together all threads work on the same block. */
 enum { GRADIENTS_BYTES = 64 << 20 };
+/* The same for the gradient of CSR rows, for one thread: of a longer one a block touches only what has entries, and should
+ * not have to write all of it. */
+enum { SPARSE_GRADIENT_BYTES = 1 << 20 };
 /* Coefs below which it does not pay to divide a pass over them further. */
 enum { SLICE_COEFS = 4096 };
 /* Rows of blocks and of coefs are divided in multiples of these: full register tiles, whole cache lines of the rows
@@ -51,7 +54,8 @@ int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, const fm_rows
         fm_context counted;
         fm_layout(&counted, net, purpose, block_rows, 1, NULL);
         grad_bytes = divide_up(counted.n_params * counted.real, 64) * 64;
-        whole = planned * grad_bytes <= GRADIENTS_BYTES;
+        whole = planned * grad_bytes <= GRADIENTS_BYTES &&
+                (purpose != FM_FOR_SPARSE_GRADIENT || grad_bytes <= SPARSE_GRADIENT_BYTES);
     }
     *crew = (fm_crew){.n = n, .whole = whole, .grad_bytes = grad_bytes};
     int64_t used = take_contexts(crew, whole ? n : 1, net, purpose, block_rows, whole ? 1 : n, base);
@@ -113,7 +117,7 @@ typedef struct slices_job {
     const fm_crew *crew;
     fm_slice_task *task;
     void *job;
-    int parts, first_is_whole;
+    int parts;
     int64_t ahead; /* coefs that the first part gets less than the others, for what else its thread does */
 } slices_job;
 
@@ -128,8 +132,6 @@ static int64_t slice_begin(const slices_job *job, int64_t l, int part)
     const int64_t target = end - layer->coefs / c->real;
     if (target <= 0)
         return 0;
-    if (job->first_is_whole && l == 0)
-        return layer->fan_in;
     return smaller((target / layer->fan_out + COEF_MULTIPLE / 2) / COEF_MULTIPLE * COEF_MULTIPLE, layer->fan_in);
 }
 
@@ -267,7 +269,6 @@ static void share_block(blocks_job *job)
     fm_block_place(c, &job->block);
     slices_job slices = {.crew = job->crew, .task = add_gradient, .job = job};
     slices.parts = job->grad ? job->crew->n : 1;
-    slices.first_is_whole = job->batch->x->indptr != NULL;
     slices.ahead = LOSS_COST * c->layers[c->n_layers - 1].fan_out;
     if (job->squares)
         slices.ahead += SQUARES_COST * c->n_coefs / rows;

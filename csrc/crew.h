@@ -3,8 +3,8 @@
  *
  * - in a forward pass each thread takes blocks of rows;
  * - in a batch of many blocks each thread takes whole blocks, with a gradient for each, added in block order;
- * - in a batch of few blocks the threads share each block: first they take rows, for outputs and deltas, then rows of
- *   the coefs, whose gradients are sums over the whole block. */
+ * - in a batch of few blocks, or of CSR rows with many coefs, the threads share each block: first they take rows, for
+ *   outputs and deltas, then rows of the coefs, whose gradients are sums over the whole block. */
 #ifndef FM_CREW_H
 #define FM_CREW_H
 

@@ -110,6 +110,11 @@ typedef struct fm_kernels {
     /* g (columns, n), contiguous, += a^T d; the caller zeroes g. */
     void (*csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int32_t *indices, const void *data,
                       const int32_t *index, const void *d, int64_t ldd, void *g);
+    /* The same for columns columns[0 .. m-1] of a, whose entries lie one column after another, those of a column in row
+     * order: rows columns[j] of g, n wide and contiguous, += chains over the entries starts[j] .. starts[j+1] - 1 from
+     * zero. */
+    void (*csr_columns)(int64_t m, int64_t n, const int64_t *starts, const int32_t *rows, const void *data,
+                        const int32_t *columns, const void *d, int64_t ldd, void *g);
 
     /* One row of a layer of n units on k inputs, n at most `width`, with the bits of the kernels above: z (n; NULL: not
      * wanted) and a (n) = g(z). bias: not NULL; activation: an index of the list, of one that does not draw, or -1 for

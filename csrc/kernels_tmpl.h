@@ -68,6 +68,7 @@ static const fm_kernels K(table) = {
     .csr_product = K(csr_product),
     .csr_dot = K(csr_dot),
     .csr_outer = K(csr_outer),
+    .csr_columns = K(csr_columns),
     .row_forward = K(row_forward),
     .row_delta = K(row_delta),
     .row_gradient = K(row_gradient),

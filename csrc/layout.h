@@ -47,7 +47,7 @@ typedef struct fm_context {
     char *panel; /* of transposed coefs, for each slice */
     int64_t panel_bytes;
     int64_t transposed_ld;
-    char *scratch_grad; /* of the coefs, in one block of rows */
+    char *scratch_grad; /* of the coefs, in one block of rows; or, of CSR rows, their entries by columns */
     char *loss_scratch; /* for each slice */
     int64_t loss_scratch_bytes;
 } fm_context;

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "activations.h"
+#include "columns.h"
 #include "zeros.h"
 
 /* The rows of a block, or slice of one, in a matrix that has a whole block's. */
@@ -187,11 +188,7 @@ void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_
     /* Whether a layer is too small to skip anything is seen here: tiny networks feel the call. */
     const int is_small = m * n * b->rows < FM_LEAST_WORK;
     if (sparse) {
-        char *sum = first ? dw : c->scratch_grad + place;
-        memset(sum, 0, (size_t)(m * n * c->real));
-        k->csr_outer(b->rows, n, sparse_rows(b), b->x->indices, b->x->data, b->index, delta, layer->ld, sum);
-        if (!first)
-            k->add(m * n, sum, dw);
+        fm_sparse_gradient(c, b, from, to, grad, first);
     } else if (n == 1) {
         k->outer(b->rows, 1, m, delta, 1, in, ld_in, dw, NULL, !first); /* the lanes run over the inputs */
     } else if (is_small || !skipping_gradient(c, l, b, from, to, in, ld_in, grad, first)) {

@@ -64,14 +64,38 @@ FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) p)
     }
 }
 
+/* The panel of the gradient's rows that the index says, each with what its column has: read and written once. */
+FM_INLINE void K(csr_columns_rows)(const int vectors, const K(csr_panel) p)
+{
+    for (int64_t i = 0; i < p.m; i++) {
+        const int64_t end = p.indptr[i + 1];
+        V(t) acc[FM_ROW_VECTORS];
+        FM_UNROLL(8)
+        for (int j = 0; j < vectors; j++)
+            acc[j] = V(zero)();
+        for (int64_t e = p.indptr[i]; e < end; e++) {
+            const V(t) x = V(spread)(p.data + e);
+            const REAL *d = p.from + p.indices[e] * p.ld;
+            FM_UNROLL(8)
+            for (int j = 0; j < vectors; j++) {
+                const REAL *place = d + j * V(width);
+                acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place), acc[j]);
+            }
+        }
+        K(store_row)(vectors, acc, p.to + p.index[i] * p.n, p.last, 1);
+    }
+}
+
 typedef void (*K(csr_function))(const K(csr_panel) *);
 
 #define FM_CSR(vectors, kind) \
     static void K(csr_##kind##_##vectors)(const K(csr_panel) * p) { K(csr_##kind##_rows)(vectors, *p); }
 FM_UP_TO_8(FM_CSR, product)
 FM_UP_TO_8(FM_CSR, outer)
+FM_UP_TO_8(FM_CSR, columns)
 static const K(csr_function) K(csr_products)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_product);
 static const K(csr_function) K(csr_outers)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_outer);
+static const K(csr_function) K(csr_columns_by_vectors)[FM_ROW_VECTORS + 1] = FM_BY_VECTORS(csr_columns);
 
 /* All n columns, in panels as even as whole vectors allow. */
 static void K(csr_panels)(const K(csr_function) * functions, K(csr_panel) * p)
@@ -100,6 +124,13 @@ static void K(csr_outer)(int64_t m, int64_t n, const int64_t *indptr, const int3
 {
     K(csr_panel) p = {m, n, ldd, indptr, indices, index, data, NULL, d, g, V(first)(0)};
     K(csr_panels)(K(csr_outers), &p);
+}
+
+static void K(csr_columns)(int64_t m, int64_t n, const int64_t *starts, const int32_t *rows, const void *data,
+                           const int32_t *columns, const void *d, int64_t ldd, void *g)
+{
+    K(csr_panel) p = {m, n, ldd, starts, rows, columns, data, NULL, d, g, V(first)(0)};
+    K(csr_panels)(K(csr_columns_by_vectors), &p);
 }
 
 static void K(csr_dot)(int64_t m, const int64_t *indptr, const int32_t *indices, const void *data_,

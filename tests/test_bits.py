@@ -170,6 +170,37 @@ def test_dense_and_sparse_rows(any_isa, make_problem, dtype, solver, units):
         assert_same_bits(*results, f"{weights=} {batch=} {n_rows=}")
 
 
+@pytest.mark.parametrize("zeros", [0.95, 0.99, 0.999])
+def test_dense_rows_and_ones_with_few_entries(any_isa, make_problem, dtype, zeros):
+    # Most columns have entries in some blocks only; the coefs of a column fill several panels.
+    for units, weights, batch in itertools.product([(250, 150, 2), (400, 33)], (False, True), (256, 257, 1000, 1100)):
+        sparse = make_problem(
+            units, "relu", ("squared_error", "identity"), dtype, n_rows=1100, weights=weights, csr=True, zeros=zeros
+        )
+        data = sparse.data
+        dense_data = Data(np.ascontiguousarray(data.X.toarray()), data.targets, data.sample_weight, data.hard)
+        dense = type(sparse)(sparse.spec, sparse.params, dense_data)
+        results = [[*loss_grad(p), *train(p, "adam", batch)] for p in (sparse, dense)]
+        # What no entry reaches has a gradient of 0 of either sign.
+        assert_same_bits(*[[array + 0 for array in result] for result in results], f"{units} {weights=} {batch=}")
+
+
+def test_the_sign_of_sums_of_sparse_blocks_that_are_0(any_isa, make_problem, dtype):
+    """-0 only where each block has an entry and comes to -0: a block without one adds +0."""
+    tiny, n_rows, blocks = np.finfo(dtype).tiny, 1024, {3: (0,), 4: (0, 1, 2, 3), 5: (0, 2), 6: (1, 2, 3), 7: (0, 1, 2)}
+    problem = make_problem((8, 40), "identity", ("squared_error", "identity"), dtype, n_rows=n_rows, csr=True)
+    data, X = problem.data, np.zeros((n_rows, 8), dtype)
+    for column, some in blocks.items():
+        X[[256 * block + 9 * column for block in some], column] = tiny
+    data.X, data.targets = type(data.X)(X), np.full((n_rows, 40), tiny, dtype)
+    problem.params[:] = 0
+    problem.spec.layout.coefs(problem.params)[0][:] = -tiny
+    grad = problem.spec.layout.coefs(loss_grad(problem, alpha=0.0)[-1])[0]
+    assert not grad.any()
+    assert [column for column in range(8) if np.signbit(grad[column]).all()] == [4]
+    assert np.signbit(grad).sum() == 40
+
+
 @pytest.mark.parametrize("csr", [False, True], ids=["dense", "csr"])
 @pytest.mark.parametrize("weights", [False, True], ids=["equal", "weighted"])
 def test_sums_over_rows_are_sums_over_blocks_of_256(any_isa, make_problem, dtype, weights, csr):

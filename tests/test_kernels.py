@@ -458,6 +458,24 @@ def csr_outer(draw: Draw) -> Iterator[Problem]:
         yield Problem(attrgetter("table.csr_outer"), arguments, partial(sum_of_products, x.dense.T, d, g))
 
 
+def by_columns(x: np.ndarray, columns: np.ndarray) -> tuple[In, In, In, In]:
+    """Where the entries of each of these columns begin, their rows, the entries, and the columns."""
+    taken = x.T[columns]
+    starts = np.concatenate([[0], np.cumsum((taken != 0).sum(axis=1))]).astype(np.int64)
+    return In(starts), In(np.nonzero(taken)[1].astype(np.int32)), In(taken[taken != 0]), In(columns)
+
+
+def csr_columns(draw: Draw) -> Iterator[Problem]:
+    for i, (m, n, x) in enumerate(sparse_rows(draw)):
+        n_features = x.dense.shape[1]
+        columns = np.flatnonzero(draw.rng.uniform(size=n_features) < 0.7).astype(np.int32)
+        d, g, ld = draw.real(m, n), draw.real(n_features, n), n + i % 4
+        taken = np.zeros_like(x.dense)
+        taken[:, columns] = x.dense[:, columns]
+        arguments = len(columns), n, *by_columns(x.dense, columns), In(d, ld), ld, Out(g)
+        yield Problem(attrgetter("table.csr_columns"), arguments, partial(sum_of_products, taken.T, d, g))
+
+
 def transpose(draw: Draw) -> Iterator[Problem]:
     for i, (m, n) in enumerate(itertools.product((0, 1, 2, 15, 16, 17, 33, 257), draw.narrow)):
         a, lda, ldb = draw.real(m, n), n + i % 3, m + (0, 1, 5)[i % 3]
@@ -827,6 +845,7 @@ KERNELS: dict[str, Callable[[Draw], Iterator[Problem]]] = {
     "csr_product": csr_product,
     "csr_dot": csr_dot,
     "csr_outer": csr_outer,
+    "csr_columns": csr_columns,
     "row_forward": row_forward,
     "row_delta": row_delta,
     "row_gradient": row_gradient,
@@ -1134,6 +1153,12 @@ def test_sparse_rows_are_computed_like_dense_ones_without_the_absent_entries(isa
         for k, v in row:
             g[k] = [fma(v, d[i, j], g[k, j]) for j in range(n)]
     assert same_bits(got, g)
+
+    columns, before = np.arange(1, n_features, 2, dtype=np.int32), draw.real(n_features, n)
+    arguments = len(columns), n, *by_columns(x.dense, columns), In(d), n, Out(before.copy())
+    (got,) = solve(Problem(attrgetter("table.csr_columns"), arguments), isa, memory)
+    before[columns] += g[columns]
+    assert same_bits(got, before)
 
 
 @every_fma_isa

@@ -141,6 +141,17 @@ def test_bits_where_zeros_are_left_out(make_problem, dtype, zeros):
 
 
 @needs_c
+@pytest.mark.parametrize("units", [(300, 64, 3), (3000, 150, 2)], ids=str)
+def test_bits_of_rows_with_few_entries(make_problem, dtype, units):
+    # Each thread takes whole blocks, or of every block some columns.
+    for (n_rows, batch), zeros in itertools.product([(700, 600), (2600, 2570)], (0.95, 0.999)):
+        problem = make_problem(
+            units, "relu", ("squared_error", "identity"), dtype, n_rows=n_rows, csr=True, weights=True, zeros=zeros
+        )
+        assert_threads_change_nothing(lambda p=problem, b=batch: everything(p, "adam", b), f"{n_rows} {zeros=}")
+
+
+@needs_c
 def test_bits_of_every_loss(make_problem, pair, dtype):
     for n_rows, batch in SIZES[1:]:
         problem = make_problem((7, 40, 5), "relu", pair, dtype, n_rows=n_rows, weights=batch == 200)
@@ -377,7 +388,9 @@ def test_numbers_that_c_does_not_take(make_problem, monkeypatch):
 
 @needs_c
 def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
-    problem = make_problem((7, 33, 3), "tanh", ("squared_error", "identity"), np.dtype("float32"), n_rows=3000)
+    pair, dtype = ("squared_error", "identity"), np.dtype("float32")
+    problem = make_problem((7, 33, 3), "tanh", pair, dtype, n_rows=3000)
+    sparse = make_problem((900, 300), "tanh", pair, dtype, n_rows=3000, csr=True, zeros=0.98)
     network = _c_interface.network_struct(problem.spec).struct
     for sizes in (
         [c.lib.fm_gradient_workspace(network, c.ffi.NULL, 3000, n) for n in NUMBERS],
@@ -393,11 +406,11 @@ def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
         guards.append(array[size:])
         return c.ffi.from_buffer("char *", array, require_writable=True), size
 
-    for n, batch in itertools.product(NUMBERS, (100, 600, 3000)):
+    for n, batch, rows in itertools.product(NUMBERS, (100, 600, 3000), (problem, sparse)):
         guards = []
         with pytest.MonkeyPatch.context() as patch, requested(n):
             patch.setattr(c, "workspace_buffer", guarded)
-            everything(problem, "adam", batch)
+            everything(rows, "adam", batch)
         assert guards
         assert all((guard == 0xA5).all() for guard in guards)
 
