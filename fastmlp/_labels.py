@@ -171,7 +171,7 @@ def _known_codes(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray | None:
         is_known = codes.max(initial=0) < len(classes) and (classes[codes] == y).all()
         return codes.astype(np.int32) if is_known else None
     labels = texts(y)
-    if labels is None or may_warn(len(set(labels)), len(labels)) or not _is_plain(classes) or classes.dtype.kind != "U":
+    if labels is None or may_warn(len(set(labels)), len(labels)) or not _is_plain(classes):
         return None
     return CodeTable(classes).codes_of(labels, len(labels))
 

@@ -179,7 +179,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         "loss": [Registered({"log_loss", "squared_error"}, LOSSES)],
     }
 
-    # For pickles and subclasses that do not know it.
+    # For pickles that are older than the parameter.
     loss: str | Loss = "log_loss"
 
     def __init__(

@@ -636,6 +636,15 @@ def test_models_made_smaller_are_loaded_as_they_were_saved(iris, change, load, e
     np.testing.assert_array_equal(loaded.fit(*iris).coefs_[0], fresh.coefs_[0])
 
 
+def test_pickles_without_a_loss(iris):
+    model = MLPClassifier((5,), max_iter=3, random_state=0).fit(*iris)
+    old = copy.copy(model)
+    del old.__dict__["loss"]
+    loaded = pickle.loads(pickle.dumps(old))
+    assert loaded.get_params() == model.get_params()
+    assert loaded.partial_fit(*iris).loss_curve_ == model.partial_fit(*iris).loss_curve_
+
+
 def test_pickles_of_scikit_learn_in_a_patched_program(iris):
     old = SklearnClassifier((5,), max_iter=3, random_state=0).fit(*iris)
     fastmlp.patch_sklearn()

@@ -224,6 +224,16 @@ def test_scores_of_objects(model, case):
     assert warned == also_warned
 
 
+def test_a_score_of_texts_for_a_model_of_numbers(model):
+    X, y, _ = model
+    estimator = MLPClassifier((5,), max_iter=1, random_state=0).fit(X, np.unique(y, return_inverse=True)[1])
+    (score, _), (expected, _) = (
+        outcome(estimator.score, X, y.astype(object)),
+        outcome(lambda: accuracy_score(y.astype(object), estimator.predict(X))),
+    )
+    assert (type(score), str(score)) == (type(expected), str(expected))
+
+
 def test_a_score_of_texts_needs_no_metric(model, monkeypatch):
     X, y, estimator = model
     expected = estimator.score(X, y)
