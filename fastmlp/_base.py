@@ -13,16 +13,16 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from fastmlp._callbacks import Callbacks
 from fastmlp._constraints import Constraints
+from fastmlp._given import validate_sample_weight
 from fastmlp._held import Noted
 from fastmlp._hooks import check_hooks
 from fastmlp._increment import NOT_FINITE, Increment, may_bind
 from fastmlp._lbfgs import fit_lbfgs
 from fastmlp._parameters import name_of, registered
 from fastmlp._predictor import Predictor, Source
-from fastmlp._short import ShortPath
+from fastmlp._short import ODD, ShortPath
 from fastmlp._sklearn import (
     CallbackSupportMixin,
-    _check_sample_weight,
     lbfgs_point_dtype,
     warn_of_lbfgs,
 )
@@ -155,26 +155,39 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         activation = get_activation(name_of(ACTIVATIONS, "activation", self.activation))
         return _make_spec(layout.units, activation, self.out_activation_, loss, dtype)
 
+    def _network(self, dtype: np.dtype) -> tuple[Weights, NetworkSpec]:
+        """Return what predicts rows of a real dtype: the weights as they are, and the network that computes."""
+        weights = self._present_weights()
+        dtype = np.result_type(dtype, weights.vector.dtype)
+        dtype = self._working_dtype(dtype if dtype in (np.float32, np.float64) else np.float64)
+        return weights, self._network_spec(weights.layout, dtype)
+
+    def _bind(self, X: Any) -> bool:
+        """Bind short predictions of such rows as X to the estimator as it is; return whether they were not before."""
+        if type(X) is not np.ndarray or X.dtype not in (np.float32, np.float64) or "_short" not in vars(self):
+            return False
+        try:
+            backend = get_backend(self.backend)
+            if not hasattr(backend, "bind"):
+                return False
+            weights, spec = self._network(X.dtype)
+            return X.dtype == spec.dtype and self._short.bind(self, spec, weights, backend)
+        except (*ODD, ImportError):  # the long way tells what is wrong, after what is wrong with X
+            return False
+
     def _network_outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""
-        weights = self._present_weights()
-        vector = weights.vector
         if X.dtype.kind not in "biuf":
             # Objects that scikit-learn's validation lets pass: what it would do first with them says what is wrong.
             X @ self.coefs_[0]
             X = X.astype(np.float64)
-        dtype = np.result_type(X.dtype, vector.dtype)
-        dtype = self._working_dtype(dtype if dtype in (np.float32, np.float64) else np.float64)
-        spec = self._network_spec(weights.layout, dtype)
-        vector = vector.astype(dtype, copy=False)
-        backend = get_backend(self.backend)
-        if "_short" in vars(self):
-            self._short.bind(self, spec, weights, backend)
-        check_range("X", X, dtype)
+        weights, spec = self._network(X.dtype)
+        vector, backend = weights.vector.astype(spec.dtype, copy=False), get_backend(self.backend)
+        check_range("X", X, spec.dtype)
         if X.shape[1] != spec.units[0]:
             raise ValueError(f"X has {X.shape[1]} features, but the network expects {spec.units[0]}.")
         if hasattr(X, "tocsr"):
-            return backend.forward(spec, vector, check_csr(X, dtype, finite=False))
+            return backend.forward(spec, vector, check_csr(X, spec.dtype, finite=False))
         return _forward_dense(backend, spec, vector, X)
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
@@ -334,7 +347,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         given = (X, y, sample_weight)
         X, targets = self._validate_input(X, y, incremental, reset=first_pass)
         if sample_weight is not None:
-            sample_weight = _check_sample_weight(sample_weight, X)
+            sample_weight = validate_sample_weight(sample_weight, X)
         self.n_outputs_ = n_outputs = self._count_outputs(targets)
         seed = self.random_state
         self._random_state = seeded_random_state(seed) if isinstance(seed, Integral) else check_random_state(seed)

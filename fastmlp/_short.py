@@ -1,6 +1,6 @@
 """The short path into predictions: what scikit-learn's validation would let pass anyway goes straight into C.
 
-A fitted estimator is bound once, at a prediction that went the long way: its weights, activations and backend. A call
+A fitted estimator is bound once, at its first prediction: its weights, activations and backend. A call
 then makes sure that nothing of this has changed and that X is a plain array of the model's dtype, lets C check that X
 is finite, and is done. In every other case it returns None, and the long way decides: it converts, warns or raises.
 """
@@ -79,17 +79,13 @@ class ShortPath:
         self.labels: Call = _not_bound
         self.step: Increment | None = None
 
-    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> None:
-        """Bind what a prediction that has gone the long way has used, where there is a short one for it."""
+    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> bool:
+        """Bind what a prediction uses, where there is a short one for it; return whether there was none before."""
         attributes = vars(estimator)
         state = (weights, *(attributes.get(name) for name in _WATCHED), *setting())
         own = spec.own
-        if (
-            (state, own) == self._state
-            or not hasattr(backend, "bind")
-            or not is_ordinary(estimator, spec, weights, _LONG_WAY)
-        ):
-            return
+        if (state, own) == self._state or not is_ordinary(estimator, spec, weights, _LONG_WAY):
+            return False
         form, classes = estimator._prediction_forms()
         labels = _not_bound
         if classes is not None:
@@ -100,6 +96,7 @@ class ShortPath:
         self.numbers = _while_registered(own, numbers)
         self.labels = labels
         self._state = state, own
+        return True
 
 
 def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods: tuple[str, ...]) -> bool:

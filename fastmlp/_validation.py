@@ -63,7 +63,7 @@ def _no_entropy() -> Any:
 
     class NoEntropy(np.random.bit_generator.ISeedSequence):
         def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
-            return np.zeros(n_words, dtype)
+            return (0,) * n_words
 
     return NoEntropy()
 

@@ -15,11 +15,12 @@ from sklearn.preprocessing import LabelBinarizer
 from sklearn.utils import column_or_1d
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from fastmlp import _labels, _scores
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
 from fastmlp._constraints import Registered
+from fastmlp._given import validate_rows_and_targets
 from fastmlp._increment import bound_first
 from fastmlp._parameters import name_of
 from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
@@ -250,15 +251,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         return len(self.classes_) if len(self.classes_) > 2 else 1
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        X, y = validate_rows_and_targets(self, X, y, reset=reset)
         if y.ndim == 2 and y.shape[1] == 1:
             y = _column(y)
         if not hasattr(self, "classes_") or (not self.warm_start and not incremental):
@@ -426,6 +419,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array([0, 1, 2])
         """
         labels = self._short.labels(self.__dict__, X)
+        if labels is None and self._bind(X):
+            labels = self._short.labels(self.__dict__, X)
         if labels is not None:
             return labels
         check_is_fitted(self)
@@ -481,6 +476,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                [0., 1., 0.]])
         """
         probabilities = self._short.numbers(self.__dict__, X)
+        if probabilities is None and self._bind(X):
+            probabilities = self._short.numbers(self.__dict__, X)
         if probabilities is not None:
             return probabilities
         check_is_fitted(self)
@@ -774,16 +771,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         return 1 if targets.ndim == 1 else targets.shape[1]
 
     def _validate_input(self, X: Any, y: Any, incremental: bool, reset: bool) -> tuple[Any, np.ndarray]:
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            accept_sparse=["csr", "csc"],
-            multi_output=True,
-            y_numeric=True,
-            dtype=(np.float64, np.float32),
-            reset=reset,
-        )
+        X, y = validate_rows_and_targets(self, X, y, reset=reset, y_numeric=True)
         if hasattr(y, "tocsr") and (y.ndim == 1 or y.shape[1] > 1):
             y = y.toarray()
         if y.dtype.kind not in "biuf":
@@ -922,6 +910,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         array([4., 6.])
         """
         numbers = self._short.numbers(self.__dict__, X)
+        if numbers is None and self._bind(X):
+            numbers = self._short.numbers(self.__dict__, X)
         if numbers is not None:
             return numbers
         check_is_fitted(self)

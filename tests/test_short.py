@@ -77,7 +77,7 @@ def long_way(estimator, method, X):
 
 
 def bound(estimator):
-    """Bind the estimator, by a prediction that goes the long way."""
+    """Bind the estimator, by a first prediction."""
     estimator.predict(ROWS[:2].astype(estimator.coefs_[0].dtype))
     return estimator
 
@@ -100,6 +100,36 @@ def test_same_bits_as_the_long_way(name, method, n, dtype, long_calls):
         with np.errstate(divide="ignore"):
             assert_same(getattr(estimator, method)(X), expected)
     assert bool(long_calls) == ((name, method) in NEVER_BOUND)
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_first_prediction_is_short(name, dtype, long_calls):
+    for method in METHODS[name]:
+        if (name, method) not in NEVER_BOUND:
+            estimator, X = fitted(name, dtype), ROWS[:20].astype(dtype)
+            expected = long_way(estimator, method, X)
+            long_calls.clear()
+            with np.errstate(divide="ignore"):
+                assert_same(getattr(estimator, method)(X), expected)
+            assert not long_calls
+
+
+@pytest.mark.parametrize("name", ["multiclass", "regression"])
+def test_a_first_prediction_of_what_is_odd_goes_the_long_way(name):
+    def without(attribute):
+        estimator = fitted(name)
+        delattr(estimator, attribute)
+        return estimator
+
+    for X in (ROWS.tolist(), ROWS[:, :5], ROWS[0], np.full((3, 6), np.nan), ROWS.astype("float32"), None):
+        for estimator in (fitted(name), without("coefs_"), without("n_outputs_"), without("out_activation_")):
+            found = outcome(estimator.predict, X)[0]
+            del estimator._short
+            expected = outcome(estimator.predict, X)[0]
+            if isinstance(expected, Exception):
+                assert (type(found), str(found)) == (type(expected), str(expected))
+            else:
+                assert_same(found, expected)
 
 
 def test_many_rows_in_pieces(dtype, long_calls, monkeypatch):

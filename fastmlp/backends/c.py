@@ -295,12 +295,13 @@ class CTrainer:
         self._moments = [parameters_pointer(spec, moment, written=True) for moment in plan.solver.moments]
         for i, moment in enumerate(self._moments):
             run.moments[i] = moment
-        order = plan.rows
-        if order is None and plan.shuffle:
+        order = None
+        if plan.rows is not None:
+            order = checked_order(plan.rows, n)
+        elif plan.shuffle:
             order = np.arange(n, dtype=np.int32)
         self._order = order
         if order is not None:
-            self._order = order = checked_order(order, n)
             run.index = self._index = output_pointer("int32_t *", order, order.dtype)
             run.n_index = len(order)
         self._apart = plan.shuffles_apart

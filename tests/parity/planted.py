@@ -216,7 +216,7 @@ def _logistic_bound(old, fan_in, fan_out, factor, random_state):
     return old(fan_in, fan_out, 6.0, random_state)
 
 
-@_wrap("weights_normalised", _base, "_check_sample_weight")
+@_wrap("weights_normalised", _base, "validate_sample_weight")
 def _weights_normalised(old, *args, **kwargs):
     weights = old(*args, **kwargs)
     return weights / weights.mean()
