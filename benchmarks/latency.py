@@ -1,9 +1,9 @@
-"""Latency of predictions and of `partial_fit`, beside scikit-learn and onnxruntime.
+"""Latency of predictions, of `partial_fit` and of short fits, beside scikit-learn and onnxruntime.
 
-Run ``python benchmarks/latency.py``; onnxruntime is measured where it and onnx are installed. One processor, one thread
-each. Everything in a block is measured in turn, round after round, so that all meet the same moods of the machine;
-printed are the least and the median time of a call in microseconds, and how many times longer the others took in their
-least. onnxruntime gets the network itself (Gemm, Relu, Softmax) with the same weights in float32.
+Run ``python benchmarks/latency.py``; onnxruntime is measured where it and onnx are installed, frames where pandas is.
+One processor, one thread each. Everything in a block is measured in turn, round after round, so that all meet the same
+moods of the machine; printed are the least and the median time of a call in microseconds, and how many times longer the
+others took in their least. onnxruntime gets the network itself (Gemm, Relu, Softmax) with the same weights in float32.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import warnings
 
 import numpy as np
 import sklearn
+from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier as SklearnClassifier
 from sklearn.neural_network import MLPRegressor as SklearnRegressor
 
@@ -37,6 +38,10 @@ try:
     import onnxruntime
 except ImportError:
     onnxruntime = None
+try:
+    import pandas
+except ImportError:
+    pandas = None
 
 
 def measure(calls, rounds, seconds=0.002):
@@ -145,6 +150,37 @@ def one_row(rounds):
             show(f"one row of {shape}, {dtype}", measure(calls, rounds), methods[0])
 
 
+def frame(X):
+    """Return rows as a frame with names of columns."""
+    return pandas.DataFrame(X, columns=[f"x{i}" for i in range(X.shape[1])])
+
+
+def forms(rounds):
+    model, other, X = fitted(MLPClassifier, SklearnClassifier, "float64")
+    x = X[:1].copy()
+    given = {"a list": x.tolist(), "integers": x.astype(int), "float32": x.astype("float32")}
+    if pandas:
+        given["a frame"] = frame(x)
+    for name, x in given.items():
+        calls = {}
+        for library, estimator in (("", model), ("scikit-learn's ", other)):
+            if name == "a frame":
+                estimator.feature_names_in_ = np.array(x.columns, dtype=object)
+            calls[f"{library}predict"] = ("model.predict(x)", {"model": estimator, "x": x})
+        show(f"one row of 64-100-10, float64, given as {name}", measure(calls, rounds), "predict")
+
+
+def short_fits(rounds):
+    X, y = load_iris(return_X_y=True)
+    for name, rows in (("an array", X), ("a list", X.tolist()), *([("a frame", frame(X))] if pandas else [])):
+        for what in ("fit(X, y)", "fit(X, y).score(X, y)"):
+            calls = {}
+            for library, cls in (("", MLPClassifier), ("scikit-learn's ", SklearnClassifier)):
+                names = {"model": cls(max_iter=1, random_state=0), "X": rows, "y": y}
+                calls[f"{library}{what}"] = (f"model.{what}", names)
+            show(f"one epoch on the irises, 4-100-3, given as {name}", measure(calls, rounds), what)
+
+
 def many_rows(rounds):
     for ours, theirs in ((MLPClassifier, SklearnClassifier), (MLPRegressor, SklearnRegressor)):
         model, other, X = fitted(ours, theirs, "float32")
@@ -229,7 +265,14 @@ def scaling(seconds=0.5):
         print(f"    {name:<44}{max(together):13.1f}{max(together) / max(alone):9.2f}x", flush=True)
 
 
-BLOCKS = {"one": one_row, "many": many_rows, "partial": partial_fits, "scaling": lambda rounds: scaling()}
+BLOCKS = {
+    "one": one_row,
+    "forms": forms,
+    "many": many_rows,
+    "partial": partial_fits,
+    "fits": short_fits,
+    "scaling": lambda rounds: scaling(),
+}
 
 
 def main():

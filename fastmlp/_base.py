@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._callbacks import Callbacks
 from fastmlp._constraints import Constraints
-from fastmlp._given import validate_sample_weight
+from fastmlp._given import plain_rows, validate_rows, validate_sample_weight
 from fastmlp._held import Noted
 from fastmlp._hooks import check_hooks
 from fastmlp._increment import NOT_FINITE, Increment, may_bind
@@ -42,11 +42,17 @@ _STATE_VERSION = 1
 STOCHASTIC_SOLVERS = ("sgd", "adam")
 _BYTES_AT_A_TIME = 1 << 21
 """Of rows that are put in order or converted to floats in a prediction: they stay in the cache until they are read."""
+_NUMBERS_AT_A_TIME = _BYTES_AT_A_TIME // 8
 _LEAST_ROWS_AT_A_TIME = 256
 """However wide they are: each time all weights are read."""
 
 
 _REGISTRIES: dict[str, Any] = {"activation": ACTIVATIONS, "loss": LOSSES}
+
+
+def _is_in_order(X: Any) -> bool:
+    """Return whether rows are an array as backends take it, but for the dtype."""
+    return type(X) is np.ndarray and X.flags.c_contiguous and X.flags.aligned
 
 
 def _is_own(kind: str, name: str) -> bool:
@@ -67,7 +73,7 @@ def _forward_dense(backend: Backend, spec: NetworkSpec, vector: np.ndarray, X: n
     is_float = X.dtype in (np.float32, np.float64)
     dtype = X.dtype if is_float else spec.dtype
     step = max(_LEAST_ROWS_AT_A_TIME, _BYTES_AT_A_TIME // (X.shape[1] * dtype.itemsize))
-    if len(X) <= step or (is_float and X.flags.c_contiguous and X.flags.aligned):
+    if len(X) <= step or (is_float and _is_in_order(X)):
         return backend.forward(spec, vector, in_order(X, dtype))
     out = np.empty((len(X), spec.units[-1]), spec.dtype)
     for start in range(0, len(X), step):
@@ -162,18 +168,29 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         dtype = self._working_dtype(dtype if dtype in (np.float32, np.float64) else np.float64)
         return weights, self._network_spec(weights.layout, dtype)
 
-    def _bind(self, X: Any) -> bool:
-        """Bind short predictions of such rows as X to the estimator as it is; return whether they were not before."""
-        if type(X) is not np.ndarray or X.dtype not in (np.float32, np.float64) or "_short" not in vars(self):
-            return False
+    def _short_way(self, form: str, X: Any) -> np.ndarray | None:
+        """Return a prediction, "numbers" or "labels", by the short path, or None.
+
+        To be tried where a call of that has returned None: what it lacks may be no more than to be bound to the
+        estimator as it is, or an array of the model's dtype.
+        """
+        if "_short" not in vars(self) or (getattr(X, "size", 0) > _NUMBERS_AT_A_TIME and not _is_in_order(X)):
+            return None
         try:
             backend = get_backend(self.backend)
-            if not hasattr(backend, "bind"):
-                return False
-            weights, spec = self._network(X.dtype)
-            return X.dtype == spec.dtype and self._short.bind(self, spec, weights, backend)
+            rows = plain_rows(self, X) if hasattr(backend, "bind") else None
+            if rows is None:
+                return None
+            weights, spec = self._network(rows.dtype)
+            is_rounded = rows.dtype == np.float64 and spec.dtype == np.float32
+            if is_rounded or (rows.size > _NUMBERS_AT_A_TIME and rows.dtype != spec.dtype):
+                return None
+            self._short.bind(self, spec, weights, backend)
+            attributes = dict(vars(self))
+            attributes.pop("feature_names_in_", None)  # which have been compared with those of X
+            return getattr(self._short, form)(attributes, in_order(rows, spec.dtype))
         except (*ODD, ImportError):  # the long way tells what is wrong, after what is wrong with X
-            return False
+            return None
 
     def _network_outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""
@@ -192,7 +209,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
 
     def _forward_pass_fast(self, X: Any, check_input: bool = True) -> np.ndarray:
         if check_input:
-            X = validate_data(self, X, accept_sparse=["csr", "csc"], reset=False)
+            X = validate_rows(self, X)
         return call_requesting(self.n_threads, self._network_outputs, X)
 
     # Predictors.

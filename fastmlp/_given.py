@@ -1,11 +1,12 @@
-"""Rows, targets and weights of a fit as scikit-learn's validation returns them.
+"""Rows, targets and weights as scikit-learn's validation returns them.
 
-That takes 100 to 150 us, of arrays of a hundred rows and with nothing to convert, as long as many epochs of a small
-network. What it would return as it is, is seen here; all else goes to it, to be converted, warned of or refused.
+That takes 100 to 500 us, of few rows as of many: as long as many epochs of a small network. Where NumPy makes the same
+array of what was given, it is made here; all else goes to scikit-learn, to be converted, warned of or refused.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -15,11 +16,38 @@ from fastmlp._labels import texts
 from fastmlp._sklearn import _check_sample_weight
 
 _FLOATS = (np.float64, np.float32)
+_SPARSE = ["csr", "csc"]
+
+
+def plain_rows(estimator: Any, X: Any) -> np.ndarray | None:
+    """Return rows to be predicted as an array of finite numbers; None where they are not plainly rows of the fit.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    X : array-like of shape (n, n_features)
+    """
+    rows, names = _rows_and_names(X)
+    return rows if rows is not None and _are_features_of_fit(estimator, rows, names) else None
+
+
+def validate_rows(estimator: Any, X: Any) -> Any:
+    """Return ``validate_data(estimator, X, ...)`` for rows, dense or sparse, to be predicted.
+
+    Parameters
+    ----------
+    estimator : MLPClassifier or MLPRegressor
+    X : array-like or sparse matrix of shape (n, n_features)
+    """
+    rows = plain_rows(estimator, X)
+    if rows is not None:
+        return rows
+    return validate_data(estimator, X, accept_sparse=_SPARSE, reset=False)
 
 
 def validate_rows_and_targets(
     estimator: Any, X: Any, y: Any, *, reset: bool, y_numeric: bool = False
-) -> tuple[Any, Any]:
+) -> tuple[Any, np.ndarray]:
     """Return ``validate_data(estimator, X, y, ...)`` for float rows, dense or sparse, and one or several outputs.
 
     Parameters
@@ -32,20 +60,18 @@ def validate_rows_and_targets(
     y_numeric : bool
         Whether objects in y are converted to numbers.
     """
-    are_targets_plain = _is_plain(y, 1, 2) or (not y_numeric and texts(y))
-    if are_targets_plain and _is_plain(X, 2) and X.dtype in _FLOATS and len(X) == len(y):
+    targets = _targets(y, y_numeric)
+    rows, names = (None, None) if targets is None else _rows_and_names(X)
+    if rows is not None and len(rows) == len(targets) and (reset or _are_features_of_fit(estimator, rows, names)):
         if reset:
-            estimator.n_features_in_ = X.shape[1]
-            if hasattr(estimator, "feature_names_in_"):
-                del estimator.feature_names_in_
-            return X, y
-        if getattr(estimator, "n_features_in_", None) == X.shape[1] and not hasattr(estimator, "feature_names_in_"):
-            return X, y
+            _note_features(estimator, rows, names)
+        # A list has no dtype to keep, be its rows arrays or not.
+        return rows if rows.dtype in _FLOATS and type(X) is not list else rows.astype(np.float64), targets
     return validate_data(
         estimator,
         X,
         y,
-        accept_sparse=["csr", "csc"],
+        accept_sparse=_SPARSE,
         multi_output=True,
         y_numeric=y_numeric,
         dtype=_FLOATS,
@@ -56,22 +82,93 @@ def validate_rows_and_targets(
 def validate_sample_weight(sample_weight: Any, X: Any) -> np.ndarray:
     """Return ``_check_sample_weight(sample_weight, X)``: a weight of each row of a validated X, not all of them 0."""
     if (
-        _is_plain(sample_weight, 1)
+        type(sample_weight) is np.ndarray
+        and sample_weight.shape == (X.shape[0],)
         and sample_weight.dtype in _FLOATS
         and sample_weight.flags.c_contiguous
-        and len(sample_weight) == X.shape[0]
+        and _is_plain(sample_weight)
         and sample_weight.any()
     ):
         return sample_weight
     return _check_sample_weight(sample_weight, X)
 
 
-def _is_plain(array: Any, *dimensions: int) -> bool:
-    """Return whether an array is finite numbers or texts, not objects, and not empty."""
-    if type(array) is not np.ndarray or array.ndim not in dimensions or array.size == 0:
-        return False
-    if array.dtype.kind != "f":
-        return array.dtype.kind in "biuU"
+def _rows_and_names(X: Any) -> tuple[np.ndarray | None, list[str] | None]:
+    """Return rows of finite numbers (None: not plainly so), and the names of the columns of a pandas frame."""
+    names = None
+    if _is_pandas(X, "DataFrame"):
+        names = X.columns.tolist()
+        # Others (booleans, those with missing numbers, sparse columns) have conversions of their own.
+        dtypes = set(X.dtypes)
+        are_numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in dtypes)
+        if not are_numbers or set(map(type, names)) != {str} or len(set(names)) < len(names):
+            return None, None
+        rows = np.asarray(X)
+        if rows.dtype != np.result_type(*dtypes):
+            return None, None
+    else:
+        rows = _as_array(X)
+    if (
+        rows is None
+        or rows.ndim != 2
+        or rows.dtype.kind not in "biuf"
+        or rows.dtype.itemsize > 8
+        or not _is_plain(rows)
+    ):
+        return None, None
+    return rows, names
+
+
+def _targets(y: Any, y_numeric: bool) -> np.ndarray | None:
+    """Return finite numbers or texts in one or two dimensions; None: not plainly so."""
+    is_series = _is_pandas(y, "Series")
+    targets = np.asarray(y) if is_series else _as_array(y)
+    if targets is None or targets.ndim not in (1, 2):
+        return None
+    if targets.dtype.kind == "O":
+        return None if y_numeric or texts(targets) is None else targets
+    if is_series and not (isinstance(y.dtype, np.dtype) and y.dtype.kind in "iuf"):
+        return None
+    return targets if _is_plain(targets) else None
+
+
+def _is_pandas(given: Any, name: str) -> bool:
+    """Return whether this is of a class of pandas', which has been imported then."""
+    kind = type(given)
+    return kind.__name__ == name and kind is getattr(sys.modules.get("pandas"), name, None)
+
+
+def _as_array(given: Any) -> np.ndarray | None:
+    """Return an array as it is, and what NumPy makes of a list."""
+    if type(given) is np.ndarray:
+        return given
+    try:
+        return np.asarray(given) if type(given) is list else None
+    except (ValueError, TypeError, OverflowError):
+        return None
+
+
+def _is_plain(array: np.ndarray) -> bool:
+    """Return whether an array is finite real numbers or texts, not objects, and not empty."""
+    if array.dtype.kind != "f" or array.size == 0:
+        return array.dtype.kind in "biuU" and array.size > 0
     # A sum may overflow, of numbers that are finite: scikit-learn then looks at each.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()))
+
+
+def _note_features(estimator: Any, rows: np.ndarray, names: list[str] | None) -> None:
+    estimator.n_features_in_ = rows.shape[1]
+    if names is not None:
+        estimator.feature_names_in_ = np.array(names, dtype=object)
+    elif hasattr(estimator, "feature_names_in_"):
+        del estimator.feature_names_in_
+
+
+def _are_features_of_fit(estimator: Any, rows: np.ndarray, names: list[str] | None) -> bool:
+    known = getattr(estimator, "feature_names_in_", None)
+    if type(known) is np.ndarray:
+        known = known.tolist()
+    elif known is not None:
+        return False
+    return getattr(estimator, "n_features_in_", None) == rows.shape[1] and known == names

@@ -241,6 +241,7 @@ def may_bind(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: B
         and not spec.draws  # each call has a key of its own
         and type(X) is np.ndarray
         and X.dtype == spec.dtype
+        and "feature_names_in_" not in vars(estimator)
         and is_ordinary(estimator, spec, weights, _LONG_WAY)
         and (
             seed is None or type(seed) is int or (isinstance(seed, np.random.RandomState) and not has_own_shuffle(seed))

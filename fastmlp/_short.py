@@ -111,7 +111,6 @@ def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods
         and type(attributes.get("coefs_")) is type(attributes.get("intercepts_")) is list
         and spec.dtype == weights.vector.dtype
         and attributes.get("n_features_in_") == spec.units[0]
-        and "feature_names_in_" not in attributes
     )
 
 

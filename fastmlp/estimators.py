@@ -419,8 +419,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         array([0, 1, 2])
         """
         labels = self._short.labels(self.__dict__, X)
-        if labels is None and self._bind(X):
-            labels = self._short.labels(self.__dict__, X)
+        if labels is None:
+            labels = self._short_way("labels", X)
         if labels is not None:
             return labels
         check_is_fitted(self)
@@ -476,8 +476,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
                [0., 1., 0.]])
         """
         probabilities = self._short.numbers(self.__dict__, X)
-        if probabilities is None and self._bind(X):
-            probabilities = self._short.numbers(self.__dict__, X)
+        if probabilities is None:
+            probabilities = self._short_way("numbers", X)
         if probabilities is not None:
             return probabilities
         check_is_fitted(self)
@@ -910,8 +910,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         array([4., 6.])
         """
         numbers = self._short.numbers(self.__dict__, X)
-        if numbers is None and self._bind(X):
-            numbers = self._short.numbers(self.__dict__, X)
+        if numbers is None:
+            numbers = self._short_way("numbers", X)
         if numbers is not None:
             return numbers
         check_is_fitted(self)

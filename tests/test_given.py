@@ -1,7 +1,9 @@
 """Rows, targets and weights of a fit: what skips scikit-learn's validation comes out of it as it is."""
 
 import numpy as np
+import pandas as pd
 import pytest
+import scipy.sparse as sp
 from conftest import outcome
 from sklearn.utils.validation import validate_data
 
@@ -12,6 +14,7 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(6, 3))
 WITH_NAN, LARGE = X.copy(), X * 0 + 1e308
 WITH_NAN[2, 1] = np.nan
+FRAME = pd.DataFrame(X, columns=list("abc"))
 ROWS = {
     "float64": X,
     "float32": X.astype("float32"),
@@ -30,6 +33,48 @@ ROWS = {
     "infinity": np.where(np.isnan(WITH_NAN), np.inf, X),
     "both infinities": np.array([[np.inf, -np.inf, 0]] * 6),
     "a list": X.tolist(),
+    "a list of integers": [[1, 2, 3]] * 6,
+    "a list of booleans": [[True, False, True]] * 6,
+    "a list of large integers": [[2**64, 2**70, 1]] * 6,
+    "a list of unsigned integers": [[2**63 + 1025, 1, 2]] * 6,
+    "a list of texts": [["1", "2", "3"]] * 6,
+    "a list of rows": list(X.astype("float32")),
+    "a list of objects": [[1, None, 2]] * 6,
+    "a list of NaN": WITH_NAN.tolist(),
+    "a list of complex numbers": (X + 0j).tolist(),
+    "a ragged list": [[1, 2, 3]] * 5 + [[1, 2]],
+    "a tuple": tuple(map(tuple, X)),
+    "CSR": sp.csr_array(X),
+    "COO": sp.coo_array(X),
+    "extended numbers": X.astype(np.longdouble),
+    "a frame": FRAME,
+    "a frame of float32": FRAME.astype("float32"),
+    "a frame of integers": pd.DataFrame(np.arange(18).reshape(6, 3), columns=list("abc")),
+    "a frame of several types": FRAME.assign(b=np.arange(6, dtype="int8"), c=np.float32(1)),
+    "a frame of integers of both kinds": pd.DataFrame({"a": [1] * 6, "b": np.arange(6, dtype="u8"), "c": [2] * 6}),
+    "a frame with booleans": FRAME.assign(b=X[:, 0] > 0),
+    "a frame of booleans": FRAME > 0,
+    "a frame with texts": FRAME.assign(b="x"),
+    "a frame of numbers as texts": FRAME.astype(str),
+    "a frame of objects": FRAME.astype(object),
+    "a frame of missing integers": FRAME.assign(b=pd.array([1, None] * 3, dtype="Int64")),
+    "a frame of extension numbers": FRAME.astype("Float64"),
+    "a frame with categories": FRAME.assign(b=pd.Categorical([1, 2] * 3)),
+    "a frame with dates": FRAME.assign(b=pd.Timestamp(0)),
+    "a frame with a sparse column": FRAME.assign(b=pd.arrays.SparseArray([0.0, 1.0] * 3)),
+    "a frame of sparse columns": FRAME.astype(pd.SparseDtype("float64", 0.0)),
+    "a frame with NaN": pd.DataFrame(WITH_NAN, columns=list("abc")),
+    "a frame with other names": pd.DataFrame(X, columns=list("abd")),
+    "a frame in another order": FRAME[["b", "a", "c"]],
+    "a frame with a name twice": pd.DataFrame(X, columns=list("aba")),
+    "a frame with numbers for names": pd.DataFrame(X),
+    "a frame with names and numbers": pd.DataFrame(X, columns=["a", "b", 1]),
+    "a frame with levels of names": pd.DataFrame(X, columns=pd.MultiIndex.from_tuples([("a", i) for i in range(3)])),
+    "a frame without rows": FRAME[:0],
+    "a frame without columns": FRAME[[]],
+    "a frame with other rows": FRAME[2:],
+    "a subclass of frames": type("Table", (pd.DataFrame,), {})(FRAME),
+    "a series": FRAME["a"],
     "a matrix": np.matrix(X),
     "masked": np.ma.masked_invalid(WITH_NAN),
     "a vector": X[:, 0],
@@ -58,6 +103,30 @@ TARGETS = {
     "a cube": X[:, None],
     "a number": np.array(1.0),
     "a list": [0, 1] * 3,
+    "a list of texts": list("ababab"),
+    "a list of both": [1, "a"] * 3,
+    "a list of numbers": X[:, 0].tolist(),
+    "a list of lists": X.tolist(),
+    "a ragged list": [[1, 2]] * 5 + [[1]],
+    "a list of nothing": [None] * 6,
+    "a list of NaN": [1.0, np.nan] * 3,
+    "a tuple": (0, 1) * 3,
+    "a sparse matrix": sp.csr_array(X > 0),
+    "a series": pd.Series(X[:, 0], index=range(6, 0, -1)),
+    "a series of integers": pd.Series([0, 1] * 3, dtype="int8"),
+    "a series of booleans": pd.Series([True, False] * 3),
+    "a series of texts": pd.Series(list("ababab")),
+    "a series of objects": pd.Series(list("ababab"), dtype=object),
+    "a series of mixed objects": pd.Series([1, "a"] * 3, dtype=object),
+    "a series of missing texts": pd.Series(["a", None] * 3),
+    "a series of categories": pd.Series(list("ababab"), dtype="category"),
+    "a series of missing integers": pd.Series([1, None] * 3, dtype="Int64"),
+    "a series of extension integers": pd.Series([1, 2] * 3, dtype="Int64"),
+    "a series of NaN": pd.Series([1.0, np.nan] * 3),
+    "a series of dates": pd.Series(pd.date_range("2000", periods=6)),
+    "a sparse series": pd.Series(pd.arrays.SparseArray([0, 1] * 3)),
+    "a frame": FRAME,
+    "a frame of a column": FRAME[["a"]],
     "masked": np.ma.masked_invalid(WITH_NAN[:, 1]),
     "nothing": None,
 }
@@ -88,6 +157,14 @@ def estimator_with(cls, attributes):
     return estimator
 
 
+def assert_same(array, other):
+    assert type(array) is type(other)
+    assert array.dtype == other.dtype
+    if sp.issparse(array):
+        array, other = array.toarray(), other.toarray()
+    np.testing.assert_array_equal(array, other)
+
+
 @pytest.mark.parametrize("rows", ROWS)
 @pytest.mark.parametrize("reset", [True, False])
 @pytest.mark.parametrize("before", BEFORE)
@@ -106,25 +183,46 @@ def test_as_by_scikit_learn(cls, y_numeric, rows, reset, before):
         assert warned == also
         assert vars(ours).keys() == vars(theirs).keys()
         assert getattr(ours, "n_features_in_", None) == getattr(theirs, "n_features_in_", None)
+        if hasattr(ours, "feature_names_in_"):
+            assert_same(ours.feature_names_in_, theirs.feature_names_in_)
         if isinstance(expected, Exception):
             assert (type(found), str(found)) == (type(expected), str(expected))
             continue
         for array, other, given in zip(found, expected, (ROWS[rows], y), strict=True):
-            assert type(array) is type(other)
-            assert array.dtype == other.dtype
+            assert_same(array, other)
             assert (array is given) == (other is given)
-            np.testing.assert_array_equal(array, other)
 
 
-@pytest.mark.parametrize("rows", ["float64", "float32", "columns first", "every second", "read-only"])
-@pytest.mark.parametrize("y", ["integers", "booleans", "float64", "texts", "objects", "a column", "three columns"])
-def test_plain_arrays_do_not_need_it(rows, y, monkeypatch):
+@pytest.mark.parametrize("before", BEFORE)
+def test_rows_to_predict_as_by_scikit_learn(before):
+    estimator = estimator_with(MLPClassifier, BEFORE[before])
+    for X in ROWS.values():
+        found, warned = outcome(_given.validate_rows, estimator, X)
+        expected, also = outcome(validate_data, estimator, X, accept_sparse=["csr", "csc"], reset=False)
+        assert warned == also
+        if isinstance(expected, Exception):
+            assert (type(found), str(found)) == (type(expected), str(expected))
+        else:
+            assert_same(found, expected)
+            assert (found is X) == (expected is X)
+        assert vars(estimator).keys() == {*vars(MLPClassifier()), *BEFORE[before]}
+
+
+PLAIN_ROWS = ["float64", "float32", "columns first", "every second", "read-only", "integers", "float16"]
+PLAIN_ROWS += ["a list", "a list of integers", "a frame", "a frame of float32", "a frame of several types"]
+PLAIN_TARGETS = ["integers", "booleans", "float64", "texts", "objects", "a column", "three columns", "a list"]
+PLAIN_TARGETS += ["a list of texts", "a series", "a series of integers", "a series of texts"]
+
+
+@pytest.mark.parametrize("rows", PLAIN_ROWS)
+def test_what_is_plain_does_not_need_it(rows, monkeypatch):
     monkeypatch.delattr(_given, "validate_data")
     estimator = MLPClassifier()
-    for reset in (True, False):
-        found = _given.validate_rows_and_targets(estimator, ROWS[rows], TARGETS[y], reset=reset)
-        assert found[0] is ROWS[rows]
-        assert found[1] is TARGETS[y]
+    for y in PLAIN_TARGETS:
+        for reset in (True, False):
+            _given.validate_rows_and_targets(estimator, ROWS[rows], TARGETS[y], reset=reset)
+            assert estimator.n_features_in_ == 3
+            _given.validate_rows(estimator, ROWS[rows])
 
 
 @pytest.mark.parametrize("name", WEIGHTS)
@@ -136,10 +234,9 @@ def test_weights_as_by_scikit_learn(name):
     if isinstance(expected, Exception):
         assert (type(found), str(found)) == (type(expected), str(expected))
         return
-    assert found.dtype == expected.dtype
+    assert_same(found, expected)
     assert found.flags.c_contiguous
     assert (found is given) == (expected is given)
-    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("name", ["float32", "positive"])

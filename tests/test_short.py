@@ -6,6 +6,7 @@ import pickle
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import outcome
 
@@ -112,6 +113,61 @@ def test_a_first_prediction_is_short(name, dtype, long_calls):
             with np.errstate(divide="ignore"):
                 assert_same(getattr(estimator, method)(X), expected)
             assert not long_calls
+
+
+FORMS = {
+    "a list": lambda X: X.tolist(),
+    "a list of rows": list,
+    "integers": lambda X: (X * 3).astype("int32"),
+    "booleans": lambda X: X > 0,
+    "float32": lambda X: X.astype("float32"),
+    "float16": lambda X: X.astype("float16"),
+    "columns first": np.asfortranarray,
+    "other bytes": lambda X: X.astype(X.dtype.newbyteorder()),
+    "a frame": lambda X: pd.DataFrame(X, columns=list("abcdef")),
+    "a frame of several types": lambda X: pd.DataFrame(X, columns=list("abcdef")).assign(b=np.arange(len(X))),
+}
+FRAMES = [form for form in FORMS if form.startswith("a frame")]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_numpy_makes_an_array_of_takes_the_short_path(form, dtype, long_calls):
+    for name, methods in METHODS.items():
+        estimator, X = fitted(name, dtype), FORMS[form](ROWS[:20].astype(dtype))
+        if form in FRAMES:
+            estimator.feature_names_in_ = np.array(list("abcdef"), dtype=object)
+        # What goes beyond the weights' precision is computed in float64.
+        is_short = np.result_type(np.asarray(X), estimator.coefs_[0]) == estimator.coefs_[0].dtype
+        for method in methods:
+            expected = long_way(estimator, method, X)
+            for _ in range(2):
+                long_calls.clear()
+                with np.errstate(divide="ignore"):
+                    assert_same(getattr(estimator, method)(X), expected)
+                assert bool(long_calls) == (not is_short or (name, method) in NEVER_BOUND)
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_large_inputs_are_not_converted_whole(form, long_calls):
+    estimator, X = fitted(), FORMS[form](np.tile(ROWS, (200, 1)))
+    if form in FRAMES:
+        estimator.feature_names_in_ = np.array(list("abcdef"), dtype=object)
+    assert_same(estimator.predict_proba(X), long_way(estimator, "predict_proba", X))
+    assert len(long_calls) == (1 if form in ("a list", "a list of rows") else 2)
+
+
+def test_names_of_columns_count_on_the_short_path():
+    frame = pd.DataFrame(ROWS[:5], columns=list("abcdef"))
+    estimator = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(frame, ROWS[:5, 0])
+    expected = estimator.predict(frame)
+    for X, what in ((ROWS[:5], "X does not have valid feature names"), (ROWS[:5].tolist(), "valid feature names")):
+        with pytest.warns(UserWarning, match=what):
+            assert_same(estimator.predict(X), expected)
+    with pytest.raises(ValueError, match="Feature names must be in the same order"):
+        estimator.predict(frame[list("bacdef")])
+    del estimator.feature_names_in_
+    with pytest.warns(UserWarning, match="X has feature names"):
+        assert_same(estimator.predict(frame), expected)
 
 
 @pytest.mark.parametrize("name", ["multiclass", "regression"])
