@@ -174,7 +174,8 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         To be tried where a call of that has returned None: what it lacks may be no more than to be bound to the
         estimator as it is, or an array of the model's dtype.
         """
-        if "_short" not in vars(self) or (getattr(X, "size", 0) > _NUMBERS_AT_A_TIME and not _is_in_order(X)):
+        is_large = getattr(X, "size", 0) > _NUMBERS_AT_A_TIME and not _is_in_order(X)
+        if is_large or hasattr(X, "tocsr") or "_short" not in vars(self):
             return None
         try:
             backend = get_backend(self.backend)

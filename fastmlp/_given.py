@@ -17,15 +17,20 @@ from fastmlp._sklearn import _check_sample_weight
 
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ["csr", "csc"]
+_SPARSE_CLASSES = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
 
 
-def plain_rows(estimator: Any, X: Any) -> np.ndarray | None:
-    """Return rows to be predicted as an array of finite numbers; None where they are not plainly rows of the fit.
+def plain_rows(estimator: Any, X: Any) -> Any:
+    """Return rows to be predicted, finite numbers; None where they are not plainly rows of the fit.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
-    X : array-like of shape (n, n_features)
+    X : array-like or sparse matrix of shape (n, n_features)
+
+    Returns
+    -------
+    ndarray, CSR or CSC matrix of shape (n, n_features), or None
     """
     rows, names = _rows_and_names(X)
     return rows if rows is not None and _are_features_of_fit(estimator, rows, names) else None
@@ -60,9 +65,9 @@ def validate_rows_and_targets(
     y_numeric : bool
         Whether objects in y are converted to numbers.
     """
-    targets = _targets(y, y_numeric)
+    targets = plain_targets(y, y_numeric=y_numeric)
     rows, names = (None, None) if targets is None else _rows_and_names(X)
-    if rows is not None and len(rows) == len(targets) and (reset or _are_features_of_fit(estimator, rows, names)):
+    if rows is not None and rows.shape[0] == len(targets) and (reset or _are_features_of_fit(estimator, rows, names)):
         if reset:
             _note_features(estimator, rows, names)
         # A list has no dtype to keep, be its rows arrays or not.
@@ -93,10 +98,10 @@ def validate_sample_weight(sample_weight: Any, X: Any) -> np.ndarray:
     return _check_sample_weight(sample_weight, X)
 
 
-def _rows_and_names(X: Any) -> tuple[np.ndarray | None, list[str] | None]:
+def _rows_and_names(X: Any) -> tuple[Any, list[str] | None]:
     """Return rows of finite numbers (None: not plainly so), and the names of the columns of a pandas frame."""
     names = None
-    if _is_pandas(X, "DataFrame"):
+    if _is_of("pandas", ("DataFrame",), X):
         names = X.columns.tolist()
         # Others (booleans, those with missing numbers, sparse columns) have conversions of their own.
         dtypes = set(X.dtypes)
@@ -107,21 +112,29 @@ def _rows_and_names(X: Any) -> tuple[np.ndarray | None, list[str] | None]:
         if rows.dtype != np.result_type(*dtypes):
             return None, None
     else:
-        rows = _as_array(X)
+        rows = X if _is_of("scipy.sparse", _SPARSE_CLASSES, X) else _as_array(X)
     if (
         rows is None
         or rows.ndim != 2
+        or 0 in rows.shape
         or rows.dtype.kind not in "biuf"
         or rows.dtype.itemsize > 8
-        or not _is_plain(rows)
+        or not _is_plain(rows if isinstance(rows, np.ndarray) else rows.data)
     ):
         return None, None
     return rows, names
 
 
-def _targets(y: Any, y_numeric: bool) -> np.ndarray | None:
-    """Return finite numbers or texts in one or two dimensions; None: not plainly so."""
-    is_series = _is_pandas(y, "Series")
+def plain_targets(y: Any, *, y_numeric: bool = False) -> np.ndarray | None:
+    """Return finite numbers or texts in one or two dimensions; None: not plainly so.
+
+    Parameters
+    ----------
+    y : array-like
+    y_numeric : bool
+        Whether objects are converted to numbers, which is not done here.
+    """
+    is_series = _is_of("pandas", ("Series",), y)
     targets = np.asarray(y) if is_series else _as_array(y)
     if targets is None or targets.ndim not in (1, 2):
         return None
@@ -129,13 +142,13 @@ def _targets(y: Any, y_numeric: bool) -> np.ndarray | None:
         return None if y_numeric or texts(targets) is None else targets
     if is_series and not (isinstance(y.dtype, np.dtype) and y.dtype.kind in "iuf"):
         return None
-    return targets if _is_plain(targets) else None
+    return targets if targets.size and _is_plain(targets) else None
 
 
-def _is_pandas(given: Any, name: str) -> bool:
-    """Return whether this is of a class of pandas', which has been imported then."""
+def _is_of(module: str, names: tuple[str, ...], given: Any) -> bool:
+    """Return whether this is of one of these classes of a module, which has been imported then."""
     kind = type(given)
-    return kind.__name__ == name and kind is getattr(sys.modules.get("pandas"), name, None)
+    return kind.__name__ in names and kind is getattr(sys.modules.get(module), kind.__name__, None)
 
 
 def _as_array(given: Any) -> np.ndarray | None:
@@ -149,9 +162,9 @@ def _as_array(given: Any) -> np.ndarray | None:
 
 
 def _is_plain(array: np.ndarray) -> bool:
-    """Return whether an array is finite real numbers or texts, not objects, and not empty."""
-    if array.dtype.kind != "f" or array.size == 0:
-        return array.dtype.kind in "biuU" and array.size > 0
+    """Return whether an array is finite real numbers or texts, not objects."""
+    if array.dtype.kind != "f":
+        return array.dtype.kind in "biuU"
     # A sum may overflow, of numbers that are finite: scikit-learn then looks at each.
     with np.errstate(over="ignore", invalid="ignore"):
         return bool(np.isfinite(array.sum()))

@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from fastmlp import _labels, _scores
 from fastmlp._base import STOCHASTIC_SOLVERS, BaseMLP
 from fastmlp._constraints import Registered
-from fastmlp._given import validate_rows_and_targets
+from fastmlp._given import plain_targets, validate_rows_and_targets
 from fastmlp._increment import bound_first
 from fastmlp._parameters import name_of
 from fastmlp._predictor import Predictor, Source, label_predictor, log_predictor
@@ -551,7 +551,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         predicted = self.predict(X)
         # Not there where a subclass has a `fit` of its own, or in a pickle that was made smaller.
         classes = getattr(self, "classes_", None)
-        found = None if sample_weight is not None or classes is None else _scores.accuracy(y, predicted, len(classes))
+        plain = None if sample_weight is not None or classes is None else plain_targets(y)
+        found = None if plain is None else _scores.accuracy(plain, predicted, len(classes))
         return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def __sklearn_tags__(self) -> Any:
@@ -950,7 +951,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        found = _scores.r2(y, predicted) if sample_weight is None else None
+        # A list gets the dtype of the predictions.
+        plain = plain_targets(y, y_numeric=True) if sample_weight is None and type(y) is not list else None
+        found = None if plain is None else _scores.r2(plain, predicted)
         return r2_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def _prediction_forms(self) -> tuple[str, None]:

@@ -14,6 +14,13 @@ rng = np.random.default_rng(0)
 X = rng.normal(size=(6, 3))
 WITH_NAN, LARGE = X.copy(), X * 0 + 1e308
 WITH_NAN[2, 1] = np.nan
+
+
+def with_long_indices(X):
+    X.indices, X.indptr = X.indices.astype("int64"), X.indptr.astype("int64")
+    return X
+
+
 FRAME = pd.DataFrame(X, columns=list("abc"))
 ROWS = {
     "float64": X,
@@ -45,6 +52,16 @@ ROWS = {
     "a ragged list": [[1, 2, 3]] * 5 + [[1, 2]],
     "a tuple": tuple(map(tuple, X)),
     "CSR": sp.csr_array(X),
+    "a CSR matrix": sp.csr_matrix(X),
+    "CSC": sp.csc_array(X.astype("float32")),
+    "CSR of integers": sp.csr_array(np.eye(6, 3, dtype=int)),
+    "CSR of booleans": sp.csr_array(np.eye(6, 3, dtype=bool)),
+    "CSR without entries": sp.csr_array((6, 3)),
+    "CSR with NaN": sp.csr_array(WITH_NAN),
+    "CSR of complex numbers": sp.csr_array(X + 0j),
+    "CSR without rows": sp.csr_array((0, 3)),
+    "CSR with long indices": with_long_indices(sp.csr_array(X)),
+    "a subclass of CSR": type("Table", (sp.csr_matrix,), {})(X),
     "COO": sp.coo_array(X),
     "extended numbers": X.astype(np.longdouble),
     "a frame": FRAME,
@@ -112,6 +129,7 @@ TARGETS = {
     "a list of NaN": [1.0, np.nan] * 3,
     "a tuple": (0, 1) * 3,
     "a sparse matrix": sp.csr_array(X > 0),
+    "sparse numbers": sp.csc_array(X),
     "a series": pd.Series(X[:, 0], index=range(6, 0, -1)),
     "a series of integers": pd.Series([0, 1] * 3, dtype="int8"),
     "a series of booleans": pd.Series([True, False] * 3),
@@ -209,7 +227,15 @@ def test_rows_to_predict_as_by_scikit_learn(before):
 
 
 PLAIN_ROWS = ["float64", "float32", "columns first", "every second", "read-only", "integers", "float16"]
-PLAIN_ROWS += ["a list", "a list of integers", "a frame", "a frame of float32", "a frame of several types"]
+PLAIN_ROWS += [
+    "a list",
+    "a list of integers",
+    "a frame",
+    "a frame of float32",
+    "a frame of several types",
+    "CSR",
+    "CSC",
+]
 PLAIN_TARGETS = ["integers", "booleans", "float64", "texts", "objects", "a column", "three columns", "a list"]
 PLAIN_TARGETS += ["a list of texts", "a series", "a series of integers", "a series of texts"]
 

@@ -506,11 +506,22 @@ def test_score_is_that_of_scikit_learn(name, n, dtype):
     estimator, X, y = bound(fitted(name, dtype)), ROWS[:n].astype(dtype), labels_for_score(name, n)
     mixin = RegressorMixin if isinstance(estimator, MLPRegressor) else ClassifierMixin
     weights = np.random.default_rng(1).uniform(0.5, 2, n)
-    others = [y, y.tolist(), y.astype(object), y[:-1], None, np.zeros_like(y), y[:, None] if y.ndim == 1 else y[:, 0]]
+    others = [
+        y,
+        y.tolist(),
+        list(y),
+        y.astype(object),
+        tuple(y),
+        y[:-1],
+        None,
+        np.zeros_like(y),
+        y[:, None] if y.ndim == 1 else y[:, 0],
+    ]
     if y.dtype.kind == "f":
         others += [y.astype("float32"), np.where(y == y.flat[0], np.nan, y), np.where(y == y.flat[0], np.inf, y)]
-        others += [np.ones_like(y), y.astype(int)]
+        others += [np.ones_like(y), y.astype(int), pd.Series(y) if y.ndim == 1 else pd.DataFrame(y)]
     elif y.ndim == 1:
+        others += [pd.Series(y), pd.Series(y.astype(object)), pd.Series(y, dtype="category"), pd.Series(y.astype(str))]
         others += [y.astype(str), np.arange(n), y.astype("U30"), np.arange(n) + 0.5, np.zeros(n, bool)]
     for y in others:
         for sample_weight in (None, weights):
