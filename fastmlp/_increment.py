@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _labels, _stochastic
+from fastmlp._given import plain_rows, plain_targets
 from fastmlp._short import ODD, is_ordinary, setting
 from fastmlp._sklearn import warn
 from fastmlp._snapshot import Snapshot
 from fastmlp._threads import threads
+from fastmlp._validation import in_order
 from fastmlp.backends import Backend, Plan, has_own_shuffle
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import DEFAULT_BATCH_SIZE
@@ -143,7 +145,6 @@ class Increment:
                 and self._optimizer.state is self._solver
                 and self._solver.moments == self._moments
                 and self._random_state._bit_generator is self._bit_generator
-                and "feature_names_in_" not in attributes
                 and "_skl_callbacks" not in attributes
                 and type(attributes["loss_curve_"]) is list
                 and attributes["best_loss_"] is not None
@@ -161,10 +162,14 @@ class Increment:
 
     def __call__(self, estimator: BaseMLP, X: Any, y: Any, classes: Any) -> bool:
         """Train on X and y and return True, or return False."""
-        if type(X) is not np.ndarray or X.dtype != self._dtype or X.ndim != 2 or X.shape[1] != self._width:
+        attributes = vars(estimator)
+        is_ready = type(X) is np.ndarray and X.dtype == self._dtype and X.flags.c_contiguous
+        if not is_ready or "feature_names_in_" in attributes:
+            X = self._converted(estimator, X)
+        if X is None or X.ndim != 2 or X.shape[1] != self._width:
             return False
         n = len(X)
-        if n == 0 or not self.holds(vars(estimator)):
+        if n == 0 or not self.holds(attributes):
             return False
         batch_size = min(DEFAULT_BATCH_SIZE, n) if self._batch_size == "auto" else self._batch_size
         targets = self._targets(y, n, classes)
@@ -177,6 +182,16 @@ class Increment:
             return self._epoch(estimator, n, batch_size)
         finally:
             stepper.leave()
+
+    def _converted(self, estimator: BaseMLP, X: Any) -> np.ndarray | None:
+        """Return rows in an array of the model's dtype where that loses nothing; None: not plainly so."""
+        try:
+            rows = plain_rows(estimator, X) if len(X) <= _MOST_ROWS else None
+        except TypeError:  # nothing with a length, or sparse
+            return None
+        if rows is None or (rows.dtype == np.float64 != self._dtype):
+            return None
+        return in_order(rows, self._dtype)
 
     def _epoch(self, estimator: BaseMLP, n: int, batch_size: int) -> bool:
         stepper, progress = self._stepper, _stochastic.Progress(estimator, 0)
@@ -218,11 +233,14 @@ class Increment:
         progress.judge(losses)
 
     def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
-        if self._table is not None:
+        is_labels = self._table is not None
+        if type(y) is not np.ndarray and not (is_labels and type(y) is list):
+            y = plain_targets(y, y_numeric=not is_labels)
+        if is_labels:
             if classes is not None and not self._table.are(classes):
                 return None
             return None if _labels.may_warn(len(self._table.codes), n) else self._table.codes_of(y, n)
-        if type(y) is not np.ndarray or y.dtype.kind != "f":
+        if type(y) is not np.ndarray or y.dtype.kind not in "iuf":
             return None
         if y.shape != ((n,) if self._n_outputs == 1 else (n, self._n_outputs)):
             return None
@@ -241,7 +259,6 @@ def may_bind(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: B
         and not spec.draws  # each call has a key of its own
         and type(X) is np.ndarray
         and X.dtype == spec.dtype
-        and "feature_names_in_" not in vars(estimator)
         and is_ordinary(estimator, spec, weights, _LONG_WAY)
         and (
             seed is None or type(seed) is int or (isinstance(seed, np.random.RandomState) and not has_own_shuffle(seed))

@@ -7,6 +7,7 @@ import threading
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import outcome
 from threadpoolctl import threadpool_limits
@@ -163,8 +164,7 @@ def spoiled(value):
 
 
 def frame(X, y):
-    pandas = pytest.importorskip("pandas")
-    return pandas.DataFrame(X), pandas.Series(y)
+    return pd.DataFrame(X), pd.Series(y)
 
 
 INPUT = {
@@ -189,6 +189,9 @@ INPUT = {
     "NaN in y": lambda X, y: (X, np.where(np.arange(len(y)) == 2, np.nan, y)),
     "float32 labels": lambda X, y: (X, y.astype("float32")),
     "strided y": lambda X, y: (X, np.repeat(y, 2)[::2]),
+    "series": lambda X, y: (X, pd.Series(y)),
+    "series of integers": lambda X, y: (X, pd.Series(y.astype(int))),
+    "whole numbers": lambda X, y: (X, y.astype(int)),
     "list of labels": lambda X, y: (X, y.tolist()),
     "tuple of labels": lambda X, y: (X, tuple(y.tolist())),
     "mixed list": lambda X, y: (X, [float(y[0]), *y[1:].tolist()]),
@@ -223,6 +226,36 @@ def test_other_input(name, spoil, classes):
     else:
         assert result is one
     assert attributes_of(one) == attributes_of(other)
+
+
+@pytest.mark.parametrize("spoil", ["lists", "column-major", "strided", "integers", "other float", "list of labels"])
+@pytest.mark.parametrize("name", ["multiclass", "strings", "regression", "two outputs", "counts"])
+def test_what_numpy_makes_an_array_of_takes_the_short_path(spoil, name, long_calls):
+    one = train(make(name), name, slice(0, 50))
+    long_calls.clear()
+    one.partial_fit(*INPUT[spoil](ROWS[50:60], TARGETS[name][50:60]))
+    assert not long_calls
+
+
+@pytest.mark.parametrize("name", ["multiclass", "strings", "regression"])
+def test_frames_take_the_short_path(name, long_calls):
+    frame, y = pd.DataFrame(ROWS, columns=list("abcdef")), pd.Series(TARGETS[name])
+    more = {} if name == "regression" else {"classes": np.unique(y)}
+    one = make(name).partial_fit(frame[:50], y[:50], **more)
+    other = copy.deepcopy(one)
+    long_calls.clear()
+    one.partial_fit(frame[50:60], y[50:60])
+    assert not long_calls
+    long_way(other, frame[50:60], y[50:60])
+    for X in (frame.to_numpy(), frame[list("abcdfe")], frame.rename(columns={"a": "z"}), frame.assign(b="x")):
+        (result, warned), (expected, also_warned) = (
+            outcome(one.partial_fit, X[60:70], y[60:70]),
+            outcome(long_way, other, X[60:70], y[60:70]),
+        )
+        assert warned == also_warned
+        if isinstance(expected, Exception):
+            assert (type(result), str(result)) == (type(expected), str(expected))
+        assert attributes_of(one) == attributes_of(other)
 
 
 def test_targets_beyond_float32_are_an_error_without_a_warning():
