@@ -19,6 +19,7 @@ _TABLE = 1 << 16
 """Widest range of integer labels that is looked up in a table."""
 _MOST_WHOLE = 2.0**63
 """From here on scikit-learn, which converts labels to integers, takes floats for continuous."""
+_SEVERAL_LABELS = "multilabel-indicator"
 _CHUNK = 1 << 20
 """Labels converted at a time, so that millions of rows need no temporary of their size."""
 
@@ -44,17 +45,31 @@ def fit_binarizer(y: np.ndarray) -> tuple[LabelBinarizer, np.ndarray]:
     binarizer = LabelBinarizer()
     if not y.dtype.isnative:
         y = y.astype(y.dtype.newbyteorder("="))
-    if (labels := texts(y)) is not None:
-        classes, codes = _classes_and_codes_of_texts(labels)
+    if are_indicators(y):
+        kind, classes, targets = _SEVERAL_LABELS, np.arange(y.shape[1]), y.astype(bool)
     else:
-        classes, codes = _classes_and_codes(y) if _is_plain(y) else (None, None)
-    if classes is None or may_warn(len(classes), len(y)):
-        binarizer.fit(y)
-        return binarizer, transform(binarizer, y)
-    binarizer.y_type_ = "binary" if len(classes) <= 2 else "multiclass"
-    binarizer.sparse_input_ = False
-    binarizer.classes_ = classes
-    return binarizer, codes
+        if (labels := texts(y)) is not None:
+            classes, targets = _classes_and_codes_of_texts(labels)
+        else:
+            classes, targets = _classes_and_codes(y) if _is_plain(y) else (None, None)
+        if classes is None or may_warn(len(classes), len(y)):
+            binarizer.fit(y)
+            return binarizer, transform(binarizer, y)
+        kind = "binary" if len(classes) <= 2 else "multiclass"
+    binarizer.y_type_, binarizer.sparse_input_, binarizer.classes_ = kind, False, classes
+    return binarizer, targets
+
+
+def are_indicators(y: Any) -> bool:
+    """Return whether this is plainly an indicator matrix, 0 and 1 for several labels a row."""
+    return (
+        type(y) is np.ndarray
+        and y.ndim == 2
+        and y.shape[0] > 0
+        and y.shape[1] > 1
+        and y.dtype.isnative
+        and (y.dtype.kind == "b" or (y.dtype.kind in "iu" and y.min() >= 0 and y.max() <= 1))
+    )
 
 
 def may_warn(n_classes: int, n: int) -> bool:
@@ -64,9 +79,12 @@ def may_warn(n_classes: int, n: int) -> bool:
 
 def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:
     """Return the targets of `y`, whose labels the binarizer has seen, as `fit_binarizer` does."""
-    codes = _known_codes(binarizer, y)
-    if codes is not None:
-        return codes
+    if binarizer.y_type_ == _SEVERAL_LABELS:
+        known = y.astype(bool) if are_indicators(y) and y.shape[1] == len(binarizer.classes_) else None
+    else:
+        known = _known_codes(binarizer, y)
+    if known is not None:
+        return known
     rows = binarizer.transform(y)
     if rows.shape[1] > 1 and binarizer.y_type_ == "multiclass" and (rows.sum(axis=1) == 1).all():
         return rows.argmax(axis=1).astype(np.int32)
@@ -94,6 +112,8 @@ def texts(y: Any) -> list[str] | None:
 
 def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray:
     """Return the labels that the outputs of a network, shape (n, n_outputs), stand for."""
+    if binarizer.y_type_ == _SEVERAL_LABELS and not binarizer.sparse_input_:
+        return (outputs > 0.5).astype(int)
     return binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
 

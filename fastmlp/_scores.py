@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._labels import may_warn, texts
+from fastmlp._labels import are_indicators, may_warn, texts
 
 
 def accuracy(y: Any, predicted: np.ndarray, n_classes: int) -> float | None:
     """Return the share of right labels; None where `accuracy_score` has a say in it."""
+    if are_indicators(y) and are_indicators(predicted) and y.shape == predicted.shape:
+        return int(np.count_nonzero((y == predicted).all(axis=1))) / len(y)
     n_right = _count_right(y, predicted)
     if n_right is None:
         return None

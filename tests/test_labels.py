@@ -4,11 +4,12 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from conftest import outcome
 from sklearn.metrics import accuracy_score
 from sklearn.preprocessing import LabelBinarizer
 
-from fastmlp import MLPClassifier, _labels, estimators
+from fastmlp import MLPClassifier, _labels, _scores, estimators
 
 
 class Text(str):
@@ -72,6 +73,7 @@ def assert_same(ours, expected):
     assert binarizer.classes_.tolist() == other.classes_.tolist()
     if targets.ndim == 2:
         assert targets.dtype == bool
+        rows = rows.astype(bool)
     else:
         assert targets.dtype == np.int32
         targets = np.eye(rows.shape[1], dtype=int)[targets] if rows.shape[1] > 1 else targets[:, np.newaxis]
@@ -102,6 +104,73 @@ def test_objects_among_known_classes(name, classes):
     )
     ours = outcome(lambda: (binarizer, _labels.transform(binarizer, y)))
     assert_same(ours, outcome(lambda: (binarizer, binarizer.transform(y))))
+
+
+SEVERAL = np.array([[0, 1, 1], [1, 0, 0], [0, 0, 0], [1, 1, 1]])
+INDICATORS = {
+    "integers": SEVERAL,
+    "small integers": SEVERAL.astype("int8"),
+    "unsigned integers": SEVERAL.astype("uint64"),
+    "booleans": SEVERAL > 0,
+    "floats": SEVERAL * 1.0,
+    "columns first": np.asfortranarray(SEVERAL),
+    "one row": SEVERAL[:1],
+    "zeros": SEVERAL * 0,
+    "ones": SEVERAL * 0 + 1,
+    "two columns": SEVERAL[:, :2],
+    "other bytes": SEVERAL.astype(">i4"),
+    "a column": SEVERAL[:, :1],
+    "no rows": SEVERAL[:0],
+    "no columns": SEVERAL[:, :0],
+    "0 and 2": SEVERAL * 2,
+    "-1 and 1": SEVERAL * 2 - 1,
+    "three values": SEVERAL + SEVERAL[::-1],
+    "texts": SEVERAL.astype(str),
+    "objects": SEVERAL.astype(object),
+    "sparse": sp.csr_array(SEVERAL),
+}
+
+
+@pytest.mark.parametrize("name", INDICATORS)
+def test_several_labels_are_what_scikit_learn_takes_them_for(name):
+    y = INDICATORS[name]
+    assert_same(outcome(_labels.fit_binarizer, y), outcome(fitted, y))
+
+
+@pytest.mark.parametrize("name", INDICATORS)
+@pytest.mark.parametrize("known", ["integers", "two columns", "sparse"])
+def test_several_labels_among_known_ones(name, known):
+    binarizer, y = LabelBinarizer().fit(INDICATORS[known]), INDICATORS[name]
+    ours = outcome(lambda: (binarizer, _labels.transform(binarizer, y)))
+    assert_same(ours, outcome(lambda: (binarizer, binarizer.transform(y))))
+
+
+@pytest.mark.parametrize("known", ["integers", "two columns", "sparse"])
+def test_several_labels_that_outputs_stand_for(known):
+    binarizer = LabelBinarizer().fit(INDICATORS[known])
+    outputs = np.array([[0.5, 0.4, np.nan], [np.nextafter(0.5, 1), 1.0, np.inf]])[:, : len(binarizer.classes_)]
+    for dtype in ("float32", "float64"):
+        found, expected = (
+            _labels.predict_labels(binarizer, outputs.astype(dtype)),
+            binarizer.inverse_transform(outputs.astype(dtype)),
+        )
+        assert type(found) is type(expected)
+        assert found.dtype == expected.dtype
+        np.testing.assert_array_equal(*(rows if known != "sparse" else rows.toarray() for rows in (found, expected)))
+
+
+@pytest.mark.parametrize("name", INDICATORS)
+def test_scores_of_several_labels(name):
+    for predicted in (SEVERAL, SEVERAL[::-1], SEVERAL[:, :2]):
+        found = _scores.accuracy(INDICATORS[name], predicted, predicted.shape[1])
+        if found is not None:
+            assert found == accuracy_score(INDICATORS[name], predicted)
+            assert type(found) is float
+        if INDICATORS[name].shape != predicted.shape:
+            assert found is None
+            continue
+        others = ("floats", "0 and 2", "-1 and 1", "three values", "texts", "objects", "sparse", "other bytes")
+        assert (found is None) == (name in others)
 
 
 @pytest.mark.parametrize("name", OF_ALL_KINDS)
