@@ -425,8 +425,11 @@ class BaseMLP(CallbackSupportMixin, Constraints):
             weights.write_to(coefs, intercepts)
         if self.early_stopping:
             self._shown_weights = weights = self._kept_weights
-        if incremental and may_bind(self, spec, weights, backend, X):
-            self._short.step = Increment(self, spec, weights, backend)
+        if incremental:
+            step = self._short.step
+            is_bound = step is not None and step.holds(vars(self))
+            if not is_bound and may_bind(self, spec, weights, backend, X):
+                self._short.step = Increment(self, spec, weights, backend)
         return weights, warn_of_end
 
     def _run_lbfgs(
