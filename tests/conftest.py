@@ -8,9 +8,13 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import subprocess
+import sys
+import textwrap
 import threading
 import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -231,6 +235,19 @@ def assert_same_bits(results, others, what=""):
         assert one.tobytes() == other.tobytes(), (
             f"{what}: result {i} differs at {np.flatnonzero(one != other)[:5]} of {one.size}"
         )
+
+
+def run_python(code, *arguments, check=True, timeout=300, **variables):
+    """Run Python code in a process that imports what this one would, and return the completed process.
+
+    check: it must succeed. variables: of the environment, besides those that are set; None takes one away.
+    """
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]), **variables}
+    environment = {name: value for name, value in environment.items() if value is not None}
+    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=timeout)
+    assert not check or done.returncode == 0, done.stderr
+    return done
 
 
 def outcome(function, *args, **kwargs):

@@ -3,16 +3,12 @@
 import ctypes
 import hashlib
 import itertools
-import os
 import platform
-import subprocess
-import sys
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DIFFERENTIABLE_HIDDEN, assert_same_bits
+from conftest import DIFFERENTIABLE_HIDDEN, assert_same_bits, run_python
 
 from fastmlp import Network
 from fastmlp.activations import ACTIVATIONS
@@ -309,11 +305,7 @@ def test_networks_in_processes_of_their_own(isas):
     )
     outputs = []
     for isa in isas:
-        path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-        environment = {**os.environ, "FASTMLP_ISA": isa, "PYTHONPATH": path}
-        done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        name, result = done.stdout.split()
+        name, result = run_python(script, FASTMLP_ISA=isa).stdout.split()
         assert name == isa
         outputs.append(result)
     assert len(set(outputs)) == 1

@@ -10,8 +10,6 @@ import math
 import operator
 import pickle
 import re
-import subprocess
-import sys
 import threading
 import weakref
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +19,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import KINDS
+from conftest import KINDS, run_python
 
 import fastmlp
 from fastmlp import Network
@@ -836,14 +834,6 @@ except ValueError as error:
     shape, message = run_python(code).stdout.splitlines()
     assert shape == "(300, 1)"
     assert message.startswith("X must be finite, got infinity")
-
-
-def run_python(code, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-c", code, *map(str, arguments)], capture_output=True, text=True, check=False, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_importing_and_registering_loads_numpy_alone():

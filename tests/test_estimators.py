@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import sklearn
+from conftest import run_python
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_iris
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -734,8 +735,7 @@ before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 clf.fit(X, y)
 print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, n)
 """
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    extra, n = map(int, run.stdout.split())
+    extra, n = map(int, run_python(script).stdout.split())
     # Codes and order take 8 bytes a row; the allowance is for what the allocator rounds up.
     assert extra < 24 * n + 0.05 * n_bytes + 2**24
 

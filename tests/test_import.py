@@ -3,14 +3,12 @@
 import doctest
 import importlib
 import importlib.util
-import os
 import pkgutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import run_python
 
 import fastmlp
 
@@ -21,12 +19,6 @@ MODULES = [
     if module.name not in {"fastmlp.__main__", "fastmlp._build_c"}
 ]
 NEEDS_EXTENSION = {"fastmlp.backends.c", "fastmlp.backends._c_interface"}
-
-
-def run_python(code, env=None):
-    return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=120, env=env
-    ).stdout
 
 
 def test_heavy_packages_stay_out():
@@ -40,11 +32,11 @@ fastmlp.plotting.NetworkDisplay
 heavy = {"sklearn", "scipy", "numba", "pandas", "matplotlib", "importlib.metadata"}
 print(sorted(heavy & set(sys.modules)))
 """
-    assert run_python(code).strip() == "[]"
+    assert run_python(code).stdout.strip() == "[]"
 
 
 def test_nothing_is_imported_before_it_is_used():
-    assert run_python("import sys, fastmlp; print('numpy' in sys.modules)").strip() == "False"
+    assert run_python("import sys, fastmlp; print('numpy' in sys.modules)").stdout.strip() == "False"
 
 
 def test_import_time(tmp_path):
@@ -52,13 +44,12 @@ def test_import_time(tmp_path):
     best = dict.fromkeys(statements, np.inf)
     # As after an installation: without bytecode in a cache, each process would compile this package's sources anew, and
     # time that.
-    env = dict(os.environ, PYTHONPYCACHEPREFIX=str(tmp_path))
-    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    variables = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": None}
     # Processor time, least of several: a busy machine only needs more rounds.
     for completed in range(30):
         for name, statement in statements.items():
             code = f"from time import process_time as now; start = now(); {statement}; print(now() - start)"
-            best[name] = min(best[name], float(run_python(code, env)))
+            best[name] = min(best[name], float(run_python(code, **variables).stdout))
         if completed >= 5 and best["fastmlp"] <= 1.6 * best["numpy"]:
             break
     assert best["fastmlp"] <= 1.6 * best["numpy"]
@@ -70,10 +61,8 @@ def test_public_names():
         assert getattr(fastmlp, name) is not None
     with pytest.raises(AttributeError, match="no_such"):
         fastmlp.no_such  # noqa: B018
-    assert run_python("from fastmlp import *; print(Network.__name__, config_context.__name__)").split() == [
-        "Network",
-        "config_context",
-    ]
+    done = run_python("from fastmlp import *; print(Network.__name__, config_context.__name__)")
+    assert done.stdout.split() == ["Network", "config_context"]
 
 
 def test_types_are_announced():

@@ -1,12 +1,10 @@
 """The Numba backend from near: its elementary functions, what it keeps on disk, its shuffle, many threads."""
 
-import os
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
+from conftest import run_python
 
 numba = pytest.importorskip("numba")
 
@@ -69,8 +67,7 @@ Network([3, 1], loss="squared_error", random_state=0, backend="numba").forward(n
 """
 
     def run():
-        variables = {"NUMBA_CACHE_DIR": str(tmp_path)}
-        subprocess.run([sys.executable, "-c", code], env=os.environ | variables, check=True, timeout=120)
+        run_python(code, NUMBA_CACHE_DIR=str(tmp_path))
         return {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.nb[ci]")}
 
     first = run()

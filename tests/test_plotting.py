@@ -1,11 +1,10 @@
 """The displays: what they draw is what was asked for, and what they say when they cannot."""
 
-import subprocess
-import sys
 from itertools import combinations
 
 import numpy as np
 import pytest
+from conftest import run_python
 
 pyplot = pytest.importorskip("matplotlib.pyplot")
 
@@ -331,5 +330,5 @@ for draw in (
     except ImportError as error:
         print(error)
 """
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    done = run_python(code)
     assert done.stdout.splitlines() == ['fastmlp.plotting needs matplotlib: pip install "fastmlp[plot]"'] * 3

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 import warnings
@@ -20,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import assert_same_bits
+from conftest import assert_same_bits, run_python
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor, Network, _held, _threads
@@ -418,19 +417,10 @@ def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
 # Limits.
 
 
-def run_python(script, timeout=120, **environment):
-    path = os.pathsep.join([str(TESTS), *sys.path])
-    variables = {**os.environ, "PYTHONPATH": path, **environment}
-    variables = {name: value for name, value in variables.items() if value is not None}
-    command = [sys.executable, "-c", textwrap.dedent(script)]
-    return subprocess.run(command, env=variables, capture_output=True, text=True, timeout=timeout)
-
-
 def limit(before="", **environment):
     """Return the number of threads of a process that runs something before."""
-    done = run_python(f"{before}\nfrom fastmlp._threads import available; print(available())", **environment)
-    assert done.returncode == 0, done.stderr
-    return int(done.stdout)
+    code = f"{before}\nfrom fastmlp._threads import available; print(available())"
+    return int(run_python(code, **environment).stdout)
 
 
 @cache
@@ -462,7 +452,8 @@ def test_limits_of_the_environment(own, openmp, expected):
 @needs_c
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5", "1 0"])
 def test_a_limit_that_is_no_number(value):
-    done = run_python("from fastmlp.backends import get_backend; get_backend('c')", FASTMLP_NUM_THREADS=value)
+    code = "from fastmlp.backends import get_backend; get_backend('c')"
+    done = run_python(code, check=False, FASTMLP_NUM_THREADS=value)
     assert done.returncode != 0
     assert f"FASTMLP_NUM_THREADS must be a positive integer, got {value!r}." in done.stderr
 
