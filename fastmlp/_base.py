@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from fastmlp._callbacks import Callbacks
 from fastmlp._constraints import Constraints
-from fastmlp._given import plain_rows, validate_rows, validate_sample_weight
+from fastmlp._given import is_plain_kind, plain_rows, validate_rows, validate_sample_weight
 from fastmlp._held import Noted
 from fastmlp._hooks import check_hooks
 from fastmlp._increment import NOT_FINITE, Increment, may_bind
@@ -168,30 +168,37 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         dtype = self._working_dtype(dtype if dtype in (np.float32, np.float64) else np.float64)
         return weights, self._network_spec(weights.layout, dtype)
 
-    def _short_way(self, form: str, X: Any) -> np.ndarray | None:
-        """Return a prediction, "numbers" or "labels", by the short path, or None.
+    def _short_way(self, form: str, X: Any) -> tuple[np.ndarray | None, Any]:
+        """Return a prediction, "numbers" or "labels", by the short path, or None, and X for the long way.
 
         To be tried where a call of that has returned None: what it lacks may be no more than to be bound to the
-        estimator as it is, or an array of the model's dtype.
+        estimator as it is, or an array of the model's dtype. A list, once converted, is not converted again.
         """
-        is_large = getattr(X, "size", 0) > _NUMBERS_AT_A_TIME and not _is_in_order(X)
-        if is_large or hasattr(X, "tocsr") or "_short" not in vars(self):
-            return None
+        is_list = type(X) is list
         try:
+            short, shown = vars(self)["_short"], vars(self)["_shown_weights"]
+            if (
+                not is_plain_kind(X)
+                or not (is_list or X.size <= _NUMBERS_AT_A_TIME or _is_in_order(X))
+                or not shown.is_shown(self.coefs_, self.intercepts_)
+            ):
+                return None, X
             backend = get_backend(self.backend)
             rows = plain_rows(self, X) if hasattr(backend, "bind") else None
             if rows is None:
-                return None
+                return None, X
+            X = rows if is_list else X
             weights, spec = self._network(rows.dtype)
+            # What is rounded may be too large for that, which the long way sees to.
             is_rounded = rows.dtype == np.float64 and spec.dtype == np.float32
-            if is_rounded or (rows.size > _NUMBERS_AT_A_TIME and rows.dtype != spec.dtype):
-                return None
-            self._short.bind(self, spec, weights, backend)
+            if is_rounded or not (is_list or rows.size <= _NUMBERS_AT_A_TIME or rows.dtype == spec.dtype):
+                return None, X
+            short.bind(self, spec, weights, backend)
             attributes = dict(vars(self))
             attributes.pop("feature_names_in_", None)  # which have been compared with those of X
-            return getattr(self._short, form)(attributes, in_order(rows, spec.dtype))
+            return getattr(short, form)(attributes, in_order(rows, spec.dtype)), X
         except (*ODD, ImportError):  # the long way tells what is wrong, after what is wrong with X
-            return None
+            return None, X
 
     def _network_outputs(self, X: Any) -> np.ndarray:
         """Return the outputs of the network for validated rows, in the dtype that scikit-learn's would have."""

@@ -18,6 +18,13 @@ from fastmlp._sklearn import _check_sample_weight
 _FLOATS = (np.float64, np.float32)
 _SPARSE = ["csr", "csc"]
 _SPARSE_CLASSES = ("csr_matrix", "csr_array", "csc_matrix", "csc_array")
+_NAMES = ({str}, {int})
+"""Types of the names of a frame's columns; integers, which a frame has that was given none, do not count as names."""
+
+
+def is_plain_kind(X: Any) -> bool:
+    """Return whether X is of a class that NumPy is asked to make an array of here, without a look at what it holds."""
+    return type(X) in (np.ndarray, list) or _is_frame(X)
 
 
 def plain_rows(estimator: Any, X: Any) -> Any:
@@ -32,8 +39,13 @@ def plain_rows(estimator: Any, X: Any) -> Any:
     -------
     ndarray, CSR or CSC matrix of shape (n, n_features), or None
     """
-    rows, names = _rows_and_names(X)
-    return rows if rows is not None and _are_features_of_fit(estimator, rows, names) else None
+    known, names = getattr(estimator, "feature_names_in_", None), _names(X)
+    if type(known) is np.ndarray:
+        known = known.tolist()
+    elif known is not None:
+        return None
+    rows = _rows(X) if names == known else None
+    return rows if rows is not None and getattr(estimator, "n_features_in_", None) == rows.shape[1] else None
 
 
 def validate_rows(estimator: Any, X: Any) -> Any:
@@ -45,9 +57,7 @@ def validate_rows(estimator: Any, X: Any) -> Any:
     X : array-like or sparse matrix of shape (n, n_features)
     """
     rows = plain_rows(estimator, X)
-    if rows is not None:
-        return rows
-    return validate_data(estimator, X, accept_sparse=_SPARSE, reset=False)
+    return validate_data(estimator, X, accept_sparse=_SPARSE, reset=False) if rows is None else rows
 
 
 def validate_rows_and_targets(
@@ -66,12 +76,14 @@ def validate_rows_and_targets(
         Whether objects in y are converted to numbers.
     """
     targets = plain_targets(y, y_numeric=y_numeric)
-    rows, names = (None, None) if targets is None else _rows_and_names(X)
-    if rows is not None and rows.shape[0] == len(targets) and (reset or _are_features_of_fit(estimator, rows, names)):
-        if reset:
-            _note_features(estimator, rows, names)
-        # A list has no dtype to keep, be its rows arrays or not.
-        return rows if rows.dtype in _FLOATS and type(X) is not list else rows.astype(np.float64), targets
+    if targets is not None:
+        rows = _rows(X) if reset else plain_rows(estimator, X)
+        if rows is not None and rows.shape[0] == len(targets):
+            if reset:
+                _note_features(estimator, rows, _names(X))
+            # A list has no dtype to keep, be its rows arrays or not.
+            keeps_dtype = rows.dtype in _FLOATS and type(X) is not list
+            return rows if keeps_dtype else rows.astype(np.float64, copy=False), targets
     return validate_data(
         estimator,
         X,
@@ -98,19 +110,17 @@ def validate_sample_weight(sample_weight: Any, X: Any) -> np.ndarray:
     return _check_sample_weight(sample_weight, X)
 
 
-def _rows_and_names(X: Any) -> tuple[Any, list[str] | None]:
-    """Return rows of finite numbers (None: not plainly so), and the names of the columns of a pandas frame."""
-    names = None
-    if _is_of("pandas", ("DataFrame",), X):
-        names = X.columns.tolist()
+def _rows(X: Any) -> Any:
+    """Return rows of finite numbers; None: not plainly so."""
+    if _is_frame(X):
+        names, dtypes = X.columns.tolist(), set(X.dtypes)
         # Others (booleans, those with missing numbers, sparse columns) have conversions of their own.
-        dtypes = set(X.dtypes)
         are_numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in dtypes)
-        if not are_numbers or set(map(type, names)) != {str} or len(set(names)) < len(names):
-            return None, None
+        if not are_numbers or set(map(type, names)) not in _NAMES or len(set(names)) < len(names):
+            return None
         rows = np.asarray(X)
         if rows.dtype != np.result_type(*dtypes):
-            return None, None
+            return None
     else:
         rows = X if _is_of("scipy.sparse", _SPARSE_CLASSES, X) else _as_array(X)
     if (
@@ -121,8 +131,14 @@ def _rows_and_names(X: Any) -> tuple[Any, list[str] | None]:
         or rows.dtype.itemsize > 8
         or not _is_plain(rows if isinstance(rows, np.ndarray) else rows.data)
     ):
-        return None, None
-    return rows, names
+        return None
+    return rows
+
+
+def _names(X: Any) -> list[Any] | None:
+    """Return the names of the columns of a frame, where they count as names of features."""
+    names = X.columns.tolist() if _is_frame(X) else None
+    return None if names and type(names[0]) is int else names
 
 
 def plain_targets(y: Any, *, y_numeric: bool = False) -> np.ndarray | None:
@@ -143,6 +159,10 @@ def plain_targets(y: Any, *, y_numeric: bool = False) -> np.ndarray | None:
     if is_series and not (isinstance(y.dtype, np.dtype) and y.dtype.kind in "iuf"):
         return None
     return targets if targets.size and _is_plain(targets) else None
+
+
+def _is_frame(X: Any) -> bool:
+    return _is_of("pandas", ("DataFrame",), X)
 
 
 def _is_of(module: str, names: tuple[str, ...], given: Any) -> bool:
@@ -170,18 +190,9 @@ def _is_plain(array: np.ndarray) -> bool:
         return bool(np.isfinite(array.sum()))
 
 
-def _note_features(estimator: Any, rows: np.ndarray, names: list[str] | None) -> None:
+def _note_features(estimator: Any, rows: Any, names: list[str] | None) -> None:
     estimator.n_features_in_ = rows.shape[1]
     if names is not None:
         estimator.feature_names_in_ = np.array(names, dtype=object)
     elif hasattr(estimator, "feature_names_in_"):
         del estimator.feature_names_in_
-
-
-def _are_features_of_fit(estimator: Any, rows: np.ndarray, names: list[str] | None) -> bool:
-    known = getattr(estimator, "feature_names_in_", None)
-    if type(known) is np.ndarray:
-        known = known.tolist()
-    elif known is not None:
-        return False
-    return getattr(estimator, "n_features_in_", None) == rows.shape[1] and known == names

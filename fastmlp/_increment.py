@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastmlp import _labels, _stochastic
-from fastmlp._given import plain_rows, plain_targets
+from fastmlp._given import is_plain_kind, plain_rows, plain_targets
 from fastmlp._short import ODD, is_ordinary, setting
 from fastmlp._sklearn import warn
 from fastmlp._snapshot import Snapshot
@@ -114,7 +114,7 @@ class Increment:
         if self._binarizer is not None:
             self._table, self._known = _labels.CodeTable(self._binarizer.classes_), self._binarizer.classes_
             self._contents = _labels.content(self._classes), _labels.content(self._known)
-        capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
+        self._capacity = capacity = max(1, min(_MOST_ROWS, _MOST_NUMBERS // self._width))
         largest = min(DEFAULT_BATCH_SIZE if self._batch_size == "auto" else int(self._batch_size), capacity)
         plan = Plan(
             self._solver,
@@ -185,10 +185,7 @@ class Increment:
 
     def _converted(self, estimator: BaseMLP, X: Any) -> np.ndarray | None:
         """Return rows in an array of the model's dtype where that loses nothing; None: not plainly so."""
-        try:
-            rows = plain_rows(estimator, X) if len(X) <= _MOST_ROWS else None
-        except TypeError:  # nothing with a length, or sparse
-            return None
+        rows = plain_rows(estimator, X) if is_plain_kind(X) and len(X) <= self._capacity else None
         if rows is None or (rows.dtype == np.float64 != self._dtype):
             return None
         return in_order(rows, self._dtype)

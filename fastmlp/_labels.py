@@ -93,10 +93,11 @@ def transform(binarizer: LabelBinarizer, y: np.ndarray) -> np.ndarray:
 
 def distinct(y: np.ndarray) -> np.ndarray:
     """Return what scikit-learn's `unique_labels` returns, with its warnings and errors."""
-    labels = texts(y)
-    if labels is None or may_warn(len(set(labels)), len(labels)):
-        return unique_labels(y)
-    return np.array(sorted(set(labels)))
+    if (labels := texts(y)) is not None:
+        classes = np.array(sorted(set(labels)))
+    else:
+        classes = _classes_and_codes(y)[0] if _is_plain(y) else None
+    return unique_labels(y) if classes is None or may_warn(len(classes), len(y)) else classes
 
 
 def texts(y: Any) -> list[str] | None:
@@ -114,6 +115,8 @@ def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray
     """Return the labels that the outputs of a network, shape (n, n_outputs), stand for."""
     if binarizer.y_type_ == _SEVERAL_LABELS and not binarizer.sparse_input_:
         return (outputs > 0.5).astype(int)
+    if (classes := coded(binarizer)) is not None:
+        return classes[outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0.5).astype(int)]
     return binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
 
 

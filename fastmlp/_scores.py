@@ -55,6 +55,8 @@ def accuracy_of_outputs(
         right = (outputs[:, 0] > 0.5) == targets
     else:
         right = outputs.argmax(axis=1) == targets
+    if sample_weight is None:
+        return int(np.count_nonzero(right)) / len(right)
     return float(np.average(right, weights=sample_weight))
 
 

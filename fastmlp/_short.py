@@ -79,13 +79,13 @@ class ShortPath:
         self.labels: Call = _not_bound
         self.step: Increment | None = None
 
-    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> bool:
-        """Bind what a prediction uses, where there is a short one for it; return whether there was none before."""
+    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> None:
+        """Bind what a prediction uses, where there is a short one for it."""
         attributes = vars(estimator)
         state = (weights, *(attributes.get(name) for name in _WATCHED), *setting())
         own = spec.own
         if (state, own) == self._state or not is_ordinary(estimator, spec, weights, _LONG_WAY):
-            return False
+            return
         form, classes = estimator._prediction_forms()
         labels = _not_bound
         if classes is not None:
@@ -96,7 +96,6 @@ class ShortPath:
         self.numbers = _while_registered(own, numbers)
         self.labels = labels
         self._state = state, own
-        return True
 
 
 def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods: tuple[str, ...]) -> bool:
@@ -107,6 +106,7 @@ def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods
     attributes = vars(estimator)
     return (
         not overridden(type(estimator), methods)
+        and attributes.keys().isdisjoint(methods)
         and attributes.get("_shown_weights") is weights
         and type(attributes.get("coefs_")) is type(attributes.get("intercepts_")) is list
         and spec.dtype == weights.vector.dtype

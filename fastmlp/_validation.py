@@ -62,8 +62,8 @@ def _no_entropy() -> Any:
     """Return a seed that is about to be replaced; made late, as NumPy imports its random numbers late, too."""
 
     class NoEntropy(np.random.bit_generator.ISeedSequence):
-        def generate_state(self, n_words: int, dtype: type = np.uint32) -> np.ndarray:
-            return (0,) * n_words
+        def generate_state(self, n_words: int, dtype: type = np.uint32) -> tuple[int, ...]:
+            return (0,) * n_words  # of an array, NumPy would make an object of each number
 
     return NoEntropy()
 

@@ -420,7 +420,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         labels = self._short.labels(self.__dict__, X)
         if labels is None:
-            labels = self._short_way("labels", X)
+            labels, X = self._short_way("labels", X)
         if labels is not None:
             return labels
         check_is_fitted(self)
@@ -477,7 +477,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         """
         probabilities = self._short.numbers(self.__dict__, X)
         if probabilities is None:
-            probabilities = self._short_way("numbers", X)
+            probabilities, X = self._short_way("numbers", X)
         if probabilities is not None:
             return probabilities
         check_is_fitted(self)
@@ -551,8 +551,10 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         predicted = self.predict(X)
         # Not there where a subclass has a `fit` of its own, or in a pickle that was made smaller.
         classes = getattr(self, "classes_", None)
-        plain = None if sample_weight is not None or classes is None else plain_targets(y)
-        found = None if plain is None else _scores.accuracy(plain, predicted, len(classes))
+        plain = y if type(y) is np.ndarray else plain_targets(y)
+        found = (
+            None if sample_weight is not None or classes is None else _scores.accuracy(plain, predicted, len(classes))
+        )
         return accuracy_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def __sklearn_tags__(self) -> Any:
@@ -912,7 +914,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         numbers = self._short.numbers(self.__dict__, X)
         if numbers is None:
-            numbers = self._short_way("numbers", X)
+            numbers, X = self._short_way("numbers", X)
         if numbers is not None:
             return numbers
         check_is_fitted(self)
@@ -951,9 +953,9 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         True
         """
         predicted = self.predict(X)
-        # A list gets the dtype of the predictions.
-        plain = plain_targets(y, y_numeric=True) if sample_weight is None and type(y) is not list else None
-        found = None if plain is None else _scores.r2(plain, predicted)
+        # A list would get the dtype of the predictions.
+        plain = y if type(y) in (np.ndarray, list) else plain_targets(y, y_numeric=True)
+        found = None if sample_weight is not None else _scores.r2(plain, predicted)
         return r2_score(y, predicted, sample_weight=sample_weight) if found is None else found
 
     def _prediction_forms(self) -> tuple[str, None]:

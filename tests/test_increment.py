@@ -237,6 +237,25 @@ def test_what_numpy_makes_an_array_of_takes_the_short_path(spoil, name, long_cal
     assert not long_calls
 
 
+def test_arrays_of_other_libraries_go_the_long_way(long_calls):
+    class Tensor:
+        def __init__(self, numbers):
+            self.numbers, self.shape = numbers, numbers.shape
+
+        def __len__(self):
+            raise ValueError("not computed yet")
+
+        def __array__(self, dtype=None, copy=None):
+            return self.numbers
+
+    one, other = started(), started()
+    long_calls.clear()
+    one.partial_fit(Tensor(ROWS[50:60]), TARGETS["multiclass"][50:60])
+    assert long_calls
+    other.partial_fit(ROWS[50:60], TARGETS["multiclass"][50:60])
+    assert attributes_of(one) == attributes_of(other)
+
+
 @pytest.mark.parametrize("name", ["multiclass", "strings", "regression"])
 def test_frames_take_the_short_path(name, long_calls):
     frame, y = pd.DataFrame(ROWS, columns=list("abcdef")), pd.Series(TARGETS[name])

@@ -185,6 +185,35 @@ def test_distinct_labels(name):
         assert found.tolist() == expected.tolist()
 
 
+LABELS = np.array([3, 1, 2, 1, 2, 3, 2])
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        LABELS,
+        LABELS.astype("uint8"),
+        LABELS > 1,
+        LABELS * 1.0,
+        LABELS + 0.5,
+        LABELS * 10**6,
+        LABELS.astype("U9"),
+        LABELS.astype("S9"),
+        LABELS[:0],
+        LABELS[:, np.newaxis],
+        np.arange(40),
+        np.eye(3, dtype=int),
+        LABELS.tolist(),
+    ],
+    ids=repr,
+)
+def test_distinct_labels_of_arrays(y):
+    (found, warned), (expected, also_warned) = outcome(_labels.distinct, y), outcome(_labels.unique_labels, y)
+    assert warned == also_warned
+    assert str(found) == str(expected)
+    assert type(found) is type(expected)
+
+
 @pytest.mark.parametrize("classes", [["b", "a", "c"], ["a", "a", "b"]])
 def test_classes_that_somebody_has_written(classes):
     binarizer, y = LabelBinarizer().fit(["a", "b", "c"]), objects(["a", "b", "a"])

@@ -156,6 +156,57 @@ def test_large_inputs_are_not_converted_whole(form, long_calls):
     assert len(long_calls) == (1 if form in ("a list", "a list of rows") else 2)
 
 
+class Row:
+    """A row that tells how often it has been asked for its numbers."""
+
+    asked = 0
+
+    def __init__(self, numbers):
+        self.numbers = numbers
+
+    def __array__(self, dtype=None, copy=None):
+        Row.asked += 1
+        return self.numbers if dtype is None else self.numbers.astype(dtype)
+
+
+@pytest.mark.parametrize(("name", "dtype_name"), [("several labels", "float64"), ("multiclass", "float32")])
+def test_a_list_that_goes_the_long_way_is_converted_once(name, dtype_name, long_calls, monkeypatch):
+    estimator = fitted(name, dtype_name)
+    expected = long_way(estimator, "predict", ROWS[:3])
+    long_calls.clear()
+    monkeypatch.setattr(Row, "asked", 0)
+    assert_same(estimator.predict([Row(row) for row in ROWS[:3]]), expected)
+    once = Row.asked
+    np.asarray([Row(row) for row in ROWS[:3]])
+    assert Row.asked == 2 * once
+    assert long_calls
+
+
+class Tensor:
+    """An array of another library, whose size is a method and whose length may be dear."""
+
+    def __init__(self, numbers):
+        self.numbers, self.shape = numbers, numbers.shape
+
+    def size(self):
+        return self.shape
+
+    def __len__(self):
+        raise ValueError("not computed yet")
+
+    def __array__(self, dtype=None, copy=None):
+        return self.numbers
+
+
+@pytest.mark.parametrize("name", ["multiclass", "several labels", "regression"])
+def test_arrays_of_other_libraries(name):
+    estimator = fitted(name)
+    for method in METHODS[name]:
+        expected = long_way(estimator, method, ROWS[:3])
+        with np.errstate(divide="ignore"):
+            assert_same(getattr(estimator, method)(Tensor(ROWS[:3])), expected)
+
+
 def test_names_of_columns_count_on_the_short_path():
     frame = pd.DataFrame(ROWS[:5], columns=list("abcdef"))
     estimator = MLPRegressor(hidden_layer_sizes=(4,), max_iter=2, random_state=0).fit(frame, ROWS[:5, 0])
@@ -473,6 +524,15 @@ def test_subclasses(long_calls):
     halved = bound(fitted("binary", cls=Halved))
     for _ in range(2):
         assert_same(halved.predict_log_proba(ROWS), np.log(fitted("binary").predict_proba(ROWS) / 2))
+
+
+def test_a_method_of_the_instance_is_called():
+    estimator = fitted("regression")
+    expected, original = estimator.predict(ROWS), estimator._forward_pass_fast
+    estimator = copy.copy(estimator)
+    estimator._forward_pass_fast = lambda X, check_input=True: 2 * original(X, check_input)
+    for X in (ROWS, ROWS.tolist()):
+        assert_same(estimator.predict(X), 2 * expected)
 
 
 def test_states_are_not_carried_away(long_calls):
