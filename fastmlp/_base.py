@@ -107,13 +107,13 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         return Weights.from_lists(self.coefs_, self.intercepts_)
 
     def _keep_best(self, weights: Weights) -> None:
-        self._kept_weights = weights
-        self._best_coefs, self._best_intercepts = weights.lists()
+        layout, vector = weights.layout, weights.vector.copy()
+        self._best_coefs, self._best_intercepts = layout.coefs(vector), layout.intercepts(vector)
 
     def __getstate__(self) -> dict[str, Any]:
         """Return plain arrays: the vector behind the lists is made anew from them."""
         state = dict(super().__getstate__())
-        for name in ("_shown_weights", "_kept_weights", "_short"):
+        for name in ("_shown_weights", "_short"):
             state.pop(name, None)
         # Functions of the user's, named: to be missed where they are loaded, not where they are first called.
         names = {kind: state.get(kind) for kind in _REGISTRIES}
@@ -132,14 +132,10 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         super().__setstate__(state)
         # Whoever makes a model smaller before saving it leaves something else in these places, or nothing.
         if are_plain(state.get("coefs_"), state.get("intercepts_")):
+            # In the lists that there are: after early stopping they are _best_coefs and _best_intercepts, too.
             self._shown_weights = adopt(self.coefs_, self.intercepts_)
         if "coefs_" in state:
             self._short = ShortPath()
-        if are_plain(state.get("_best_coefs"), state.get("_best_intercepts")):
-            # After early stopping these ARE coefs_ and intercepts_, and stay so.
-            lists = (state.get("coefs_"), state.get("intercepts_"))
-            shared = self._best_coefs is lists[0] and self._best_intercepts is lists[1]
-            self._kept_weights = self._shown_weights if shared else adopt(self._best_coefs, self._best_intercepts)
         if state.get("_optimizer") is not None:
             self._optimizer.adopt()
 
@@ -327,7 +323,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
                         raise ValueError(f"_init_coef must return arrays of shape {array.shape}, got {drawn.shape}.")
                     array[...] = drawn
         self._show_weights(weights)
-        self._keep_best(weights.copy())
+        self._keep_best(weights)
         if self.solver in STOCHASTIC_SOLVERS:
             self.loss_curve_ = []
             self._no_improvement_count = 0
@@ -430,8 +426,8 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         )
         if not weights.is_shown(coefs, intercepts):
             weights.write_to(coefs, intercepts)
-        if self.early_stopping:
-            self._shown_weights = weights = self._kept_weights
+        if self.early_stopping and self.coefs_ is not coefs:
+            self._shown_weights = weights = adopt(self.coefs_, self.intercepts_)
         if incremental:
             step = self._short.step
             is_bound = step is not None and step.holds(vars(self))

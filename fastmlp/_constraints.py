@@ -15,7 +15,7 @@ from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import BACKENDS
 from fastmlp.losses import LOSSES
 
-_PLAIN = frozenset({int, float, str, bool, type(None)})
+_PLAIN = frozenset({int, float, str, bool, type(None), np.int64, np.float64})
 _MOST_VALID = 1000
 """How many sets of parameters are remembered as valid, for each class."""
 
@@ -107,6 +107,8 @@ class Constraints(BaseEstimator):
     def _plain_parameters(self) -> tuple[Any, ...] | None:
         """Return the parameters, with their types, where they are numbers, strings and the like; else None."""
         parameters = {name: getattr(self, name) for name in self._get_param_names()}
+        if type(parameters.get("hidden_layer_sizes")) is list:
+            parameters["hidden_layer_sizes"] = tuple(parameters["hidden_layer_sizes"])
         kinds = [type(value) for value in parameters.values()]
         sizes = parameters.get("hidden_layer_sizes")
         if type(sizes) is tuple:

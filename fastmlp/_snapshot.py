@@ -27,10 +27,8 @@ class Snapshot:
         lists = {name: kept for name, kept in self._attributes.items() if type(kept) is list}
         self._lengths = [(lists.pop(name), len(self._attributes[name])) for name in _GROWING if name in lists]
         self._lists = [(kept, list(kept)) for kept in lists.values()]
-        arrays = [
-            self._attributes[name].vector for name in ("_shown_weights", "_kept_weights") if name in self._attributes
-        ]
-        arrays += self._arrays_put_in()
+        weights = self._attributes.get("_shown_weights")
+        arrays = self._arrays_put_in() if weights is None else [weights.vector, *self._arrays_put_in()]
         self._optimizer: dict[str, Any] = {}
         optimizer = self._attributes.get("_optimizer")
         moments = getattr(getattr(optimizer, "state", None), "moments", None)

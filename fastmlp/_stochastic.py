@@ -380,7 +380,7 @@ class Progress:
         estimator._no_improvement_count = self._quiet + 1 if score < best + estimator.tol else 0
         if score > best:
             estimator.best_validation_score_ = score
-            estimator._keep_best(weights.copy())
+            estimator._keep_best(weights)
 
 
 def extend_from(curve: Any, length: int, losses: list[float]) -> None:

@@ -78,12 +78,6 @@ class Weights:
             for view, array in zip(views, arrays, strict=True):
                 np.copyto(array, view, casting="same_kind")  # an array of integers would cut the result off
 
-    def copy(self) -> Weights:
-        """Return the same values in a vector of their own."""
-        vector = self.layout.allocate(self.vector.dtype)
-        vector[:] = self.vector
-        return Weights(self.layout, vector)
-
 
 def are_plain(*lists: object) -> bool:
     """Return whether these are lists of arrays of one float dtype, as training leaves them."""

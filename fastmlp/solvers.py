@@ -81,7 +81,9 @@ class Solver:
         >>> SOLVERS["sgd"].resolve({"momentum": 0.5})
         {'learning_rate': 0.001, 'momentum': 0.5, 'nesterov': True}
         """
-        return check_parameters(f"solver {self.name!r}", self.hyperparameters, self.limits, given or {})
+        if not given:
+            return dict(self.hyperparameters)
+        return check_parameters(f"solver {self.name!r}", self.hyperparameters, self.limits, given)
 
     def update(
         self, params: np.ndarray, grads: np.ndarray, moments: list[np.ndarray], t: int, **hyper: float | bool

@@ -86,7 +86,7 @@ def attributes_of(estimator):
     """All that an estimator knows, as bytes or plain objects."""
     found = {}
     for name, value in vars(estimator).items():
-        if name in ("_shown_weights", "_kept_weights", "_short", "_label_binarizer"):
+        if name in ("_shown_weights", "_short", "_label_binarizer"):
             continue
         if name == "_optimizer":
             value = {**vars(value), "state": None, "moments": [m.tobytes() for m in value.state.moments]}

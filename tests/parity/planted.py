@@ -196,7 +196,7 @@ def _last_best_wins(old, self, score, weights):
     equal = score == self._best_score
     old(self, score, weights)
     if equal:
-        self._estimator._keep_best(weights.copy())
+        self._estimator._keep_best(weights)
 
 
 @_wrap("warm_start_keeps_the_solver", _stochastic, "Optimizer")
