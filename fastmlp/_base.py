@@ -29,7 +29,7 @@ from fastmlp._sklearn import (
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import call_requesting
-from fastmlp._validation import check_count, check_csr, check_range, check_total, in_order, seeded_random_state
+from fastmlp._validation import as_real, check_count, check_csr, check_range, check_total, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import Backend, Data, get_backend
@@ -185,14 +185,12 @@ class BaseMLP(CallbackSupportMixin, Constraints):
                 return None, X
             X = rows if is_list else X
             weights, spec = self._network(rows.dtype)
-            # What is rounded may be too large for that, which the long way sees to.
-            is_rounded = rows.dtype == np.float64 and spec.dtype == np.float32
-            if is_rounded or not (is_list or rows.size <= _NUMBERS_AT_A_TIME or rows.dtype == spec.dtype):
+            if not (is_list or rows.size <= _NUMBERS_AT_A_TIME or rows.dtype == spec.dtype):
                 return None, X
             short.bind(self, spec, weights, backend)
             attributes = dict(vars(self))
             attributes.pop("feature_names_in_", None)  # which have been compared with those of X
-            return getattr(short, form)(attributes, in_order(rows, spec.dtype)), X
+            return getattr(short, form)(attributes, as_real(rows, spec.dtype)), X
         except (*ODD, ImportError):  # the long way tells what is wrong, after what is wrong with X
             return None, X
 

@@ -113,14 +113,12 @@ def validate_sample_weight(sample_weight: Any, X: Any) -> np.ndarray:
 def _rows(X: Any) -> Any:
     """Return rows of finite numbers; None: not plainly so."""
     if _is_frame(X):
-        names, dtypes = X.columns.tolist(), set(X.dtypes)
-        # Others (booleans, those with missing numbers, sparse columns) have conversions of their own.
-        are_numbers = all(isinstance(dtype, np.dtype) and dtype.kind in "iuf" for dtype in dtypes)
-        if not are_numbers or set(map(type, names)) not in _NAMES or len(set(names)) < len(names):
+        names = X.columns.tolist()
+        # pandas' own dtypes (with missing numbers, of sparse columns) have conversions of their own.
+        are_of_numpy = all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
+        if not are_of_numpy or set(map(type, names)) not in _NAMES or len(set(names)) < len(names):
             return None
         rows = np.asarray(X)
-        if rows.dtype != np.result_type(*dtypes):
-            return None
     else:
         rows = X if _is_of("scipy.sparse", _SPARSE_CLASSES, X) else _as_array(X)
     if (
@@ -156,7 +154,7 @@ def plain_targets(y: Any, *, y_numeric: bool = False) -> np.ndarray | None:
         return None
     if targets.dtype.kind == "O":
         return None if y_numeric or texts(targets) is None else targets
-    if is_series and not (isinstance(y.dtype, np.dtype) and y.dtype.kind in "iuf"):
+    if is_series and not isinstance(y.dtype, np.dtype):
         return None
     return targets if targets.size and _is_plain(targets) else None
 

@@ -20,7 +20,7 @@ from fastmlp._short import ODD, is_ordinary, setting
 from fastmlp._sklearn import warn
 from fastmlp._snapshot import Snapshot
 from fastmlp._threads import threads
-from fastmlp._validation import in_order
+from fastmlp._validation import as_real
 from fastmlp.backends import Backend, Plan, has_own_shuffle
 from fastmlp.spec import NetworkSpec
 from fastmlp.training import DEFAULT_BATCH_SIZE
@@ -184,11 +184,11 @@ class Increment:
             stepper.leave()
 
     def _converted(self, estimator: BaseMLP, X: Any) -> np.ndarray | None:
-        """Return rows in an array of the model's dtype where that loses nothing; None: not plainly so."""
-        rows = plain_rows(estimator, X) if is_plain_kind(X) and len(X) <= self._capacity else None
-        if rows is None or (rows.dtype == np.float64 != self._dtype):
+        """Return rows in an array of the model's dtype; None: not plainly so."""
+        if not is_plain_kind(X) or (type(X) is list and len(X) > self._capacity):
             return None
-        return in_order(rows, self._dtype)
+        rows = plain_rows(estimator, X)
+        return None if rows is None or len(rows) > self._capacity else as_real(rows, self._dtype)
 
     def _epoch(self, estimator: BaseMLP, n: int, batch_size: int) -> bool:
         stepper, progress = self._stepper, _stochastic.Progress(estimator, 0)
@@ -232,7 +232,7 @@ class Increment:
     def _targets(self, y: Any, n: int, classes: Any) -> np.ndarray | None:
         is_labels = self._table is not None
         if type(y) is not np.ndarray and not (is_labels and type(y) is list):
-            y = plain_targets(y, y_numeric=not is_labels)
+            y = plain_targets(y)
         if is_labels:
             if classes is not None and not self._table.are(classes):
                 return None

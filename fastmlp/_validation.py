@@ -115,7 +115,7 @@ def _check_kind(name: str, dtype: np.dtype) -> None:
         raise TypeError(f"{name} must hold real numbers (float, integer or bool), got dtype {dtype}.")
 
 
-def _as_real(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
+def as_real(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return `in_order` of a real dtype."""
     if array.dtype == dtype:
         return in_order(array)
@@ -153,7 +153,7 @@ def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype) 
     array = as_numbers(name, array)
     if array.shape != shape:
         raise ValueError(f"{name} must have shape {shape}, got {array.shape}.")
-    array = _as_real(array, dtype)
+    array = as_real(array, dtype)
     check_finite(name, array)
     return array
 
@@ -191,7 +191,7 @@ def check_inputs(X: Any, spec: NetworkSpec, *, finite: bool = True) -> Any:
         raise ValueError(f"X must have at least one row, got shape {X.shape}.")
     if is_sparse:
         return check_csr(X, spec.dtype)
-    X = _as_real(X, spec.dtype)
+    X = as_real(X, spec.dtype)
     if finite:
         check_finite("X", X)
     return X
@@ -282,7 +282,7 @@ def check_targets(Y: Any, spec: NetworkSpec, n_rows: int) -> tuple[np.ndarray, b
     if Y.shape != (n_rows, n_outputs):
         also = f" or ({n_rows},)" if n_outputs == 1 else f" or {n_rows} integer class codes" if coupled else ""
         raise ValueError(f"Y must have shape ({n_rows}, {n_outputs}){also}, got {Y.dtype} of shape {Y.shape}.")
-    Y = _as_real(Y, spec.dtype)
+    Y = as_real(Y, spec.dtype)
     check_finite("Y", Y)
     spec.loss_entry.check_targets(float(Y.min()), float(Y.max()))
 

@@ -178,6 +178,7 @@ INPUT = {
     "other float": lambda X, y: (X.astype("float32"), y),
     "too wide": lambda X, y: (np.hstack([X, X]), y),
     "vector": lambda X, y: (X[0], y),
+    "number": lambda X, y: (np.array(3), y),
     "no rows": lambda X, y: (X[:0], y[:0]),
     "fewer labels": lambda X, y: (X, y[:-1]),
     "column": lambda X, y: (X, y[:, None]),
@@ -237,6 +238,16 @@ def test_what_numpy_makes_an_array_of_takes_the_short_path(spoil, name, long_cal
     assert not long_calls
 
 
+@pytest.mark.parametrize("form", [np.asarray, pd.Series, np.ndarray.tolist])
+def test_whole_numbers_as_targets_take_the_short_path(form, long_calls):
+    one, other = started("counts"), started("counts")
+    long_calls.clear()
+    one.partial_fit(ROWS[50:60], form(TARGETS["counts"][50:60].astype(int)))
+    assert not long_calls
+    long_way(other, ROWS[50:60], TARGETS["counts"][50:60])
+    assert attributes_of(one) == attributes_of(other)
+
+
 def test_arrays_of_other_libraries_go_the_long_way(long_calls):
     class Tensor:
         def __init__(self, numbers):
@@ -266,7 +277,7 @@ def test_frames_take_the_short_path(name, long_calls):
     one.partial_fit(frame[50:60], y[50:60])
     assert not long_calls
     long_way(other, frame[50:60], y[50:60])
-    for X in (frame.to_numpy(), frame[list("abcdfe")], frame.rename(columns={"a": "z"}), frame.assign(b="x")):
+    for X in (ROWS, frame.to_numpy(), frame[list("abcdfe")], frame.rename(columns={"a": "z"}), frame.assign(b="x")):
         (result, warned), (expected, also_warned) = (
             outcome(one.partial_fit, X[60:70], y[60:70]),
             outcome(long_way, other, X[60:70], y[60:70]),

@@ -142,9 +142,25 @@ def test_what_numpy_makes_an_array_of_takes_the_short_path(form, dtype, long_cal
             expected = long_way(estimator, method, X)
             for _ in range(2):
                 long_calls.clear()
-                with np.errstate(divide="ignore"):
+                with np.errstate(divide="ignore"), warnings.catch_warnings():
+                    warnings.simplefilter("error")
                     assert_same(getattr(estimator, method)(X), expected)
                 assert bool(long_calls) == (not is_short or (name, method) in NEVER_BOUND)
+
+
+def test_rows_beyond_float32(long_calls):
+    estimator = fitted("multiclass", "float32").set_params(dtype="float32")
+    X = ROWS[:3].copy()
+    expected = estimator.predict_proba(X.astype("float32"))
+    long_calls.clear()
+    assert_same(estimator.predict_proba(X), expected)
+    assert not long_calls
+    X[1, 1] = 1e300
+    for given in (X, X.tolist()):
+        (found, warned) = outcome(estimator.predict_proba, given)
+        assert isinstance(found, ValueError)
+        assert "too large for float32" in str(found)
+        assert not warned
 
 
 @pytest.mark.parametrize("form", FORMS)
