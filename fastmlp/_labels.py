@@ -1,7 +1,8 @@
 """Class labels to codes and back, with scikit-learn's LabelBinarizer as the keeper of the rules.
 
 A `LabelBinarizer` tells what kind of target there is and what its classes are; for plain vectors of integers, booleans
-or strings that takes scikit-learn longer than many a small network takes to train, so the same is found here directly.
+or strings, and for matrices of 0 and 1, that takes scikit-learn longer than many a small network takes to train, so the
+same is found here directly.
 Objects that are all strings, as pandas has them, are looked up in a dict.
 """
 
