@@ -954,7 +954,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         """
         predicted = self.predict(X)
         # A list would get the dtype of the predictions.
-        plain = y if type(y) in (np.ndarray, list) else plain_targets(y, y_numeric=True)
+        plain = y if type(y) in (np.ndarray, list) else plain_targets(y)
         found = None if sample_weight is not None else _scores.r2(plain, predicted)
         return r2_score(y, predicted, sample_weight=sample_weight) if found is None else found
 

@@ -250,6 +250,22 @@ def run_python(code, *arguments, check=True, timeout=300, **variables):
     return done
 
 
+class Tensor:
+    """An array of another library, whose size is a method and whose length may be dear."""
+
+    def __init__(self, numbers):
+        self.numbers, self.shape = numbers, numbers.shape
+
+    def size(self):
+        return self.shape
+
+    def __len__(self):
+        raise ValueError("not computed yet")
+
+    def __array__(self, dtype=None, copy=None):
+        return self.numbers
+
+
 def outcome(function, *args, **kwargs):
     """Return what a call returns or raises, and its warnings."""
     with warnings.catch_warnings(record=True) as caught:

@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import outcome
+from conftest import Tensor, outcome
 from threadpoolctl import threadpool_limits
 
 import fastmlp
@@ -249,16 +249,6 @@ def test_whole_numbers_as_targets_take_the_short_path(form, long_calls):
 
 
 def test_arrays_of_other_libraries_go_the_long_way(long_calls):
-    class Tensor:
-        def __init__(self, numbers):
-            self.numbers, self.shape = numbers, numbers.shape
-
-        def __len__(self):
-            raise ValueError("not computed yet")
-
-        def __array__(self, dtype=None, copy=None):
-            return self.numbers
-
     one, other = started(), started()
     long_calls.clear()
     one.partial_fit(Tensor(ROWS[50:60]), TARGETS["multiclass"][50:60])

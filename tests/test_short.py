@@ -8,7 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import outcome
+from conftest import Tensor, outcome
 
 import fastmlp
 from fastmlp import MLPClassifier, MLPRegressor
@@ -196,22 +196,6 @@ def test_a_list_that_goes_the_long_way_is_converted_once(name, dtype_name, long_
     np.asarray([Row(row) for row in ROWS[:3]])
     assert Row.asked == 2 * once
     assert long_calls
-
-
-class Tensor:
-    """An array of another library, whose size is a method and whose length may be dear."""
-
-    def __init__(self, numbers):
-        self.numbers, self.shape = numbers, numbers.shape
-
-    def size(self):
-        return self.shape
-
-    def __len__(self):
-        raise ValueError("not computed yet")
-
-    def __array__(self, dtype=None, copy=None):
-        return self.numbers
 
 
 @pytest.mark.parametrize("name", ["multiclass", "several labels", "regression"])
