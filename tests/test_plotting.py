@@ -20,6 +20,7 @@ EXCLUSIVE_OR = Network.from_weights(
 
 @pytest.fixture(autouse=True)
 def close_figures():
+    pyplot.close("all")  # what another file has left open
     yield
     pyplot.close("all")
 
