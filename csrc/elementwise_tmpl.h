@@ -161,10 +161,10 @@ FM_INLINE void K(load_first_lanes)(int64_t n, const REAL *p, vd_t *x)
     }
 }
 
-/* One vector of an update up to what its weights depend on; masked: its lanes `in` alone. With literal numbers and rules
- * the calls are inlined and the factors stay in registers. */
+/* One vector of an update up to what its weights depend on, *first being the first of its moments; masked: its lanes `in`
+ * alone. With literal numbers and rules the calls are inlined and the factors stay in registers. */
 FM_INLINE V(t) K(update_moments)(const int masked, V(mask) in, int turn, const REAL *w, const REAL *g, REAL *m, REAL *v,
-                                 V(t) l2, int moments, const V(t) * f, K(moments_rule) * rule)
+                                 V(t) l2, int moments, const V(t) * f, K(moments_rule) * rule, V(t) * first)
 {
     const V(t) weight = masked ? V(load_first)(w, in) : V(load)(w);
     const V(t) gradient = masked ? V(load_first)(g, in) : V(load)(g);
@@ -185,18 +185,18 @@ FM_INLINE V(t) K(update_moments)(const int masked, V(mask) in, int turn, const R
         if (moments > 1)
             V(store)(v, v_i);
     }
+    *first = m_i;
     return d;
 }
 
-/* Its weights. */
-FM_INLINE void K(update_weights)(const int masked, V(mask) in, REAL *w, const REAL *m, V(t) d, int moments,
-                                 const V(t) * f, K(weights_rule) * rule)
+/* The weights of so many vectors of an update. */
+FM_INLINE void K(update_weights)(const int vectors, REAL *w, const REAL *m, const V(t) * d, const V(t) * f,
+                                 K(weights_rule) * rule)
 {
-    if (masked) {
-        const V(t) m_i = moments > 0 ? V(load_first)(m, in) : V(zero)();
-        V(store_first)(w, in, rule(V(load_first)(w, in), m_i, d, f));
-    } else {
-        V(store)(w, rule(V(load)(w), moments > 0 ? V(load)(m) : V(zero)(), d, f));
+    FM_UNROLL(16)
+    for (int k = 0; k < vectors; k++) {
+        const int64_t j = k * V(width);
+        V(store)(w + j, rule(V(load)(w + j), m ? V(load)(m + j) : V(zero)(), d[k], f));
     }
 }
 
@@ -214,7 +214,7 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
     vd_t x[FM_LANES / vd_width], s[FM_LANES / vd_width];
     for (int k = 0; k < FM_LANES / vd_width; k++)
         s[k] = vd_zero();
-    V(t) d[VECTORS], before[VECTORS];
+    V(t) d[VECTORS], before[VECTORS], m_j;
     int64_t i = 0;
     for (; i + GROUP <= n_coefs; i += GROUP) {
         if (squares) {
@@ -229,23 +229,13 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
             const int64_t j = i + k * V(width);
             before[k] = d[k];
             d[k] = K(update_moments)(0, all, k, w + j, g + j, moments > 0 ? m + j : NULL, moments > 1 ? v + j : NULL,
-                                     l2, moments, f, step);
+                                     l2, moments, f, step, &m_j);
         }
-        if (i > 0) {
-            FM_UNROLL(16)
-            for (int k = 0; k < VECTORS; k++) {
-                const int64_t j = i - GROUP + k * V(width);
-                K(update_weights)(0, all, w + j, moments > 0 ? m + j : NULL, before[k], moments, f, weights);
-            }
-        }
+        if (i > 0)
+            K(update_weights)(VECTORS, w + i - GROUP, moments > 0 ? m + i - GROUP : NULL, before, f, weights);
     }
-    if (i > 0) {
-        FM_UNROLL(16)
-        for (int k = 0; k < VECTORS; k++) {
-            const int64_t j = i - GROUP + k * V(width);
-            K(update_weights)(0, all, w + j, moments > 0 ? m + j : NULL, d[k], moments, f, weights);
-        }
-    }
+    if (i > 0)
+        K(update_weights)(VECTORS, w + i - GROUP, moments > 0 ? m + i - GROUP : NULL, d, f, weights);
     for (; i < n; i += FM_LANES) {
         if (squares) {
             K(load_first_lanes)(n_coefs - i, w + i, x);
@@ -257,10 +247,11 @@ FM_INLINE void K(update)(int64_t n, int64_t n_coefs, REAL *w, const REAL *g, REA
             if (j >= n)
                 break;
             const V(mask) in = V(first)(n - j), coefs = V(first)(n_coefs > j ? n_coefs - j : 0);
-            REAL *m_j = moments > 0 ? m + j : NULL, *v_j = moments > 1 ? v + j : NULL;
             const V(t) d_j =
-                K(update_moments)(1, in, 1, w + j, g + j, m_j, v_j, V(select)(coefs, l2, zero), moments, f, step);
-            K(update_weights)(1, in, w + j, m_j, d_j, moments, f, weights);
+                K(update_moments)(1, in, 1, w + j, g + j, moments > 0 ? m + j : NULL, moments > 1 ? v + j : NULL,
+                                  V(select)(coefs, l2, zero), moments, f, step, &m_j);
+            /* m_j from its register: what was stored under a mask would be waited for. */
+            V(store_first)(w + j, in, weights(V(load_first)(w + j, in), m_j, d_j, f));
         }
     }
     if (squares)
