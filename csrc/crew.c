@@ -238,7 +238,7 @@ static void run_slice(void *argument, int thread)
 static void add_gradient(void *argument, const fm_context *c, int64_t l, int64_t from, int64_t to)
 {
     const blocks_job *job = argument;
-    fm_layer_gradient(c, l, &job->block, from, to, job->grad, job->row == 0);
+    fm_layer_gradient(c, l, &job->block, from, to, job->grad, job->row == 0, from == 0);
 }
 
 /* The sums over a shared block: one thread begins with those that are single chains. */

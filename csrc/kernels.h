@@ -17,6 +17,7 @@
 enum {
     FM_BLOCK = 256, /* rows whose gradients and losses form one chain; the sums of these blocks are added in order */
     FM_LANES = 16, /* virtual lanes of reductions */
+    FM_NARROW = 4, /* units up to which a layer is narrow: most networks have few outputs */
     FM_MAX_ACTIVATION_PARAMS = 4, /* the longest parameter block of an activation */
     FM_MAX_HYPER = 8 /* the most factors that a solver has for the vectors of an update */
 };
@@ -115,6 +116,14 @@ typedef struct fm_kernels {
      * zero. */
     void (*csr_columns)(int64_t m, int64_t n, const int64_t *starts, const int32_t *rows, const void *data,
                         const int32_t *columns, const void *d, int64_t ldd, void *g);
+
+    /* The way back through a layer of n units, at most FM_NARROW, on m inputs, at least 2: what outer, with accumulate, makes
+     * of a (rows, m) and d (rows, n) as dw (m, n) and db (n), and what product, with ending and v, makes of d and the
+     * transposed of w (m, n), contiguous, as out (rows, m), rows ldo apart like those of v. out may be v, and a as well. out_sum:
+     * NULL, or (m) what column_sum makes of out. */
+    void (*narrow_back)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
+                        const void *w, int ending, const void *v, void *out, int64_t ldo, void *dw, void *db,
+                        void *out_sum, int accumulate);
 
     /* One row of a layer of n units on k inputs, n at most `width`, with the bits of the kernels above: z (n; NULL: not
      * wanted) and a (n) = g(z). bias: not NULL; activation: an index of the list, of one that does not draw, or -1 for

@@ -50,6 +50,7 @@ enum { K(lane_vectors) = FM_LANES / V(width) };
 
 #include "tiles_tmpl.h"
 #include "products_tmpl.h"
+#include "narrow_tmpl.h"
 #include "zeros_tmpl.h"
 #include "sparse_tmpl.h"
 #include "loss_tmpl.h"
@@ -69,6 +70,7 @@ static const fm_kernels K(table) = {
     .csr_dot = K(csr_dot),
     .csr_outer = K(csr_outer),
     .csr_columns = K(csr_columns),
+    .narrow_back = K(narrow_back),
     .row_forward = K(row_forward),
     .row_delta = K(row_delta),
     .row_gradient = K(row_gradient),

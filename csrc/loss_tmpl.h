@@ -1,11 +1,8 @@
 /* Softmax and losses, over tiles of 16 rows with the rows in the lanes: outputs are followed in order, rows stay apart.
  * Part of kernels_tmpl.h. */
 
-/* As many outputs as are loaded and stored in narrow strips where no more are left: most networks have few. */
-#define FM_NARROW 4
-
 /* A tile is (n_outputs, 16): element [j * 16 + r] is output j of row r. Rows beyond the block's end are zero. It has room
- * for whole squares of width x width outputs and rows, and is loaded and stored by these, or by strips of four outputs. */
+ * for whole squares of width x width outputs and rows, and is loaded and stored by these, or by strips of FM_NARROW outputs. */
 static int64_t K(tile_size)(int64_t n)
 {
     enum { UNIT = V(width) > FM_NARROW ? V(width) : FM_NARROW };
@@ -100,17 +97,15 @@ static void K(load_targets)(const fm_outputs *o, int64_t first, int rows, REAL *
         return;
     }
     /* A code is exact in REAL: of more than 2^24 outputs the weights alone would fill a memory. */
-    REAL code[FM_LANES];
-    for (int r = 0; r < FM_LANES; r++)
-        code[r] = r < rows ? (REAL)o->codes[index ? index[r] : offset + r] : -1;
-    if (n == 1)
-        for (int r = 0; r < FM_LANES; r++)
-            tile[r] = r < rows ? code[r] : 0;
-    for (int64_t j = 0; n > 1 && j < n; j++)
-        for (int lane = 0; lane < FM_LANES; lane += V(width)) {
-            const V(mask) here = V(eq)(V(load)(code + lane), V(set1)((REAL)j));
+    for (int lane = 0; lane < FM_LANES; lane += V(width)) {
+        const V(t) code = V(codes)(o->codes + (index ? 0 : offset + lane), index ? index + lane : NULL, rows - lane);
+        if (n == 1)
+            V(store)(tile + lane, V(max)(V(zero)(), code));
+        for (int64_t j = 0; n > 1 && j < n; j++) {
+            const V(mask) here = V(eq)(code, V(set1)((REAL)j));
             V(store)(tile + j * FM_LANES + lane, V(select)(here, V(set1)(1), V(zero)()));
         }
+    }
 }
 
 /* exp(z - max z), which cannot overflow, times the reciprocal of its sum: one division for all classes. */
@@ -300,6 +295,66 @@ static void K(add_terms)(int rows, const REAL *term, const REAL *w, double *loss
     }
 }
 
+/* FM_LANES rows of a softmax over few classes, with codes and deltas and without weights, from `first` on: what the loop of
+ * `loss` does, with nothing between going through memory. Two vectors of rows at a time, because a processor looks ahead no
+ * further than one takes. */
+FM_INLINE void K(narrow_rows)(const int n, const fm_outputs *o, int64_t first, fm_likelihood *product)
+{
+    enum { PAIR = K(lane_vectors) < 2 ? K(lane_vectors) : 2 };
+    const V(t) one = V(set1)(1), zero = V(zero)();
+    for (int lane = 0; lane < FM_LANES; lane += PAIR * V(width)) {
+        V(t) z[PAIR][FM_NARROW], code[PAIR], top[PAIR], sum[PAIR], q[PAIR];
+        FM_UNROLL(2)
+        for (int g = 0; g < PAIR; g++) {
+            const int64_t row = first + lane + g * V(width);
+            V(load4)((const REAL *)o->a + row * o->lda, o->lda, NULL, n, z[g]);
+            code[g] = V(codes)(o->index ? o->codes : o->codes + row, o->index ? o->index + row : NULL, V(width));
+            top[g] = z[g][0];
+            FM_UNROLL(4)
+            for (int j = 1; j < n; j++)
+                top[g] = V(max)(top[g], z[g][j]);
+            sum[g] = zero;
+            q[g] = one;
+        }
+        FM_UNROLL(4)
+        for (int j = 0; j < n; j++) {
+            FM_UNROLL(2)
+            for (int g = 0; g < PAIR; g++) {
+                z[g][j] = K(vexp)(V(sub)(z[g][j], top[g]));
+                sum[g] = V(add)(sum[g], z[g][j]);
+            }
+        }
+        FM_UNROLL(2)
+        for (int g = 0; g < PAIR; g++)
+            sum[g] = V(div)(one, sum[g]);
+        FM_UNROLL(2)
+        for (int g = 0; g < PAIR; g++) {
+            const int64_t row = first + lane + g * V(width);
+            FM_UNROLL(4)
+            for (int j = 0; j < n; j++) {
+                const V(t) p = V(mul)(z[g][j], sum[g]), y = V(select)(V(eq)(code[g], V(set1)((REAL)j)), one, zero);
+                q[g] = K(categorical_log_likelihood)(q[g], p, y);
+                z[g][j] = V(sub)(p, y);
+            }
+            V(store4)((REAL *)o->delta + row * o->ldd, o->ldd, n, z[g]);
+            vd_t wide[V(width) / vd_width];
+            V(widen)(q[g], wide);
+            FM_UNROLL(4)
+            for (int v = 0; v < V(width) / vd_width; v++)
+                fm_likelihood_multiply(product, lane + g * V(width) + v * vd_width, wide[v]);
+        }
+    }
+}
+
+#define FM_NARROW_ROWS(n)                                                                      \
+    static void K(narrow_rows_##n)(const fm_outputs *o, int64_t first, fm_likelihood *product) \
+    {                                                                                          \
+        K(narrow_rows)(n, o, first, product);                                                  \
+    }
+FM_NARROW_ROWS(2)
+FM_NARROW_ROWS(3)
+FM_NARROW_ROWS(4)
+
 /* A single row with a single output, a probability, and no weight: nothing goes through memory. */
 static void K(log_loss_of_one)(fm_outputs *o, K(ternary) * observed)
 {
@@ -324,6 +379,10 @@ static void K(loss)(fm_outputs *o)
         K(log_loss_of_one)(o, form->observed);
         return;
     }
+    static void (*const functions[])(const fm_outputs *, int64_t, fm_likelihood *) = {
+        NULL, NULL, K(narrow_rows_2), K(narrow_rows_3), K(narrow_rows_4)};
+    const int is_narrow = logs && o->softmax && o->canonical && o->codes && o->delta && n <= FM_NARROW;
+    void (*const narrow)(const fm_outputs *, int64_t, fm_likelihood *) = is_narrow ? functions[n] : NULL;
     double loss[FM_LANES], weight[FM_LANES];
     fm_clear_lanes(loss);
     if (o->weight)
@@ -332,6 +391,10 @@ static void K(loss)(fm_outputs *o)
         fm_likelihood_start(products + j);
     for (int64_t first = 0; first < o->rows; first += FM_LANES) {
         const int rows = (int)(o->rows - first < FM_LANES ? o->rows - first : FM_LANES);
+        if (narrow && rows == FM_LANES) {
+            narrow(o, first, products);
+            continue;
+        }
         REAL w[FM_LANES], term[FM_LANES];
         if (o->lda == 1)
             K(load_column)(rows, (const REAL *)o->a + first, NULL, a);

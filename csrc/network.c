@@ -176,14 +176,14 @@ static int skipping_gradient(const fm_context *c, int64_t l, const fm_block *b, 
 
 /* dW = a^T delta and db = sum of delta over the block. */
 void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to, char *grad,
-                       int first)
+                       int first, int sums)
 {
     const fm_kernels *k = c->kernels;
     const fm_layer *layer = &c->layers[l], *below = l > 0 ? layer - 1 : NULL;
     const int64_t m = to - from, n = layer->fan_out, ld_in = below ? below->ld : b->ld;
     const char *in = (below ? below->a : b->dense) + from * c->real, *delta = layer->delta;
     const int64_t place = layer->coefs + from * n * c->real;
-    char *dw = grad + place, *db = from == 0 ? grad + layer->intercepts : NULL;
+    char *dw = grad + place, *db = sums ? grad + layer->intercepts : NULL;
     const int sparse = l == 0 && b->x->indptr;
     /* Whether a layer is too small to skip anything is seen here: tiny networks feel the call. */
     const int is_small = m * n * b->rows < FM_LEAST_WORK;
@@ -229,8 +229,10 @@ static void delta_product(const fm_context *c, const char *w, int64_t l, const f
     }
 }
 
-/* delta of the layer below: (delta W^T) * g'(v) */
-static void layer_delta(const fm_context *c, const char *params, int64_t l, const fm_block *b, fm_draw *draw)
+/* delta of the layer below: (delta W^T) * g'(v). grad: NULL, or where the gradient of a narrow layer goes, computed on the
+ * way; first, sums: as in fm_layer_gradient. Returns whether the gradient of the intercepts below is there, too. */
+static int layer_delta(const fm_context *c, const char *params, int64_t l, const fm_block *b, fm_draw *draw, char *grad,
+                       int first, int sums)
 {
     const fm_layer *layer = &c->layers[l], *below = &c->layers[l - 1];
     const char *w = params + layer->coefs, *delta = at(c, b, layer->delta, layer->ld);
@@ -241,12 +243,18 @@ static void layer_delta(const fm_context *c, const char *params, int64_t l, cons
         draw->layer = l - 1;
         draw->ld = below->ld;
     }
-    if (layer->fan_in == 1)
+    if (grad)
+        c->kernels->narrow_back(b->rows, layer->fan_in, layer->fan_out, at(c, b, below->a, below->ld), below->ld, delta,
+                                layer->ld, w, ending, v, out, below->ld, grad + layer->coefs,
+                                sums ? grad + layer->intercepts : NULL,
+                                ending == FM_END_PLAIN ? NULL : grad + below->intercepts, !first);
+    else if (layer->fan_in == 1)
         c->kernels->dot(b->rows, layer->fan_out, delta, layer->ld, w, NULL, out);
     else
         delta_product(c, w, l, b, delta, out, below->ld, ending, v);
     if (ending == FM_END_PLAIN)
         below->kernel->derivative(b->rows * below->ld, v, out, below->activation_params, draw);
+    return grad && ending != FM_END_PLAIN;
 }
 
 /* Loss of the outputs and, where wanted, the delta of the output layer. */
@@ -354,10 +362,14 @@ int64_t fm_block_pass(const fm_context *c, const char *params, fm_block *b, cons
         single_backward(c, params, b, grad);
         return 3 * work;
     }
+    int sums = 1;
     for (int64_t l = c->n_layers - 1; l >= 0; l--) {
-        fm_layer_gradient(c, l, b, 0, c->layers[l].fan_in, grad, first);
+        const fm_layer *layer = &c->layers[l];
+        const int at_once = l > 0 && layer->fan_out <= FM_NARROW && layer->fan_in > 1;
+        if (!at_once)
+            fm_layer_gradient(c, l, b, 0, layer->fan_in, grad, first, sums);
         if (l > 0)
-            layer_delta(c, params, l, b, draw);
+            sums = !layer_delta(c, params, l, b, draw, at_once ? grad : NULL, first, sums);
     }
     return 3 * work;
 }
@@ -371,7 +383,7 @@ int64_t fm_slice_pass(const fm_context *c, const char *params, fm_block *b, cons
     double loss_sum, weight_sum; /* of the slice: not those of the block */
     output_loss(c, b, y, 1, draw, &loss_sum, &weight_sum);
     for (int64_t l = c->n_layers - 1; l > 0; l--)
-        layer_delta(c, params, l, b, draw);
+        layer_delta(c, params, l, b, draw, NULL, 0, 0);
     return 3 * work;
 }
 

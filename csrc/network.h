@@ -52,9 +52,9 @@ int64_t fm_slice_pass(const fm_context *c, const char *params, fm_block *b, cons
                       fm_draw *draw);
 /* Then the sums over the block: of the losses, ... */
 void fm_block_loss(const fm_context *c, const fm_block *b, const fm_targets *y, double *loss_sum, double *weight_sum);
-/* ... and, for rows from .. to - 1 of the coefs of layer l and, where from is 0, for its intercepts, of the
- * gradient. Unless `first`, the FM_BLOCK rows before those of the block, in x or in the index, are the block before. */
+/* ... and, for rows from .. to - 1 of the coefs of layer l and, with sums, for its intercepts, of the gradient. Unless
+ * `first`, the FM_BLOCK rows before those of the block, in x or in the index, are the block before. */
 void fm_layer_gradient(const fm_context *c, int64_t l, const fm_block *b, int64_t from, int64_t to, char *grad,
-                       int first);
+                       int first, int sums);
 
 #endif

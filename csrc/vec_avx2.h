@@ -179,6 +179,16 @@ FM_VEC_INLINE void vf_store4(float *p, int64_t ld, int n, vf_t *r)
     }
 }
 
+static inline vf_t vf_codes(const int32_t *p, const int32_t *index, int64_t n)
+{
+    int32_t code[8];
+    if (!index && n >= 8)
+        return _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)p));
+    for (int i = 0; i < 8; i++)
+        code[i] = i < n ? p[index ? index[i] : i] : -1;
+    return _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)code));
+}
+
 /* double */
 
 #define vd_width 4
@@ -286,6 +296,15 @@ FM_VEC_INLINE void vd_store4(double *p, int64_t ld, int n, vd_t *r)
     FM_UNROLL(4)
     for (int i = 0; i < 4; i++)
         vd_store_first(p + i * ld, in, r[i]);
+}
+static inline vd_t vd_codes(const int32_t *p, const int32_t *index, int64_t n)
+{
+    int32_t code[4];
+    if (!index && n >= 4)
+        return _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)p));
+    for (int i = 0; i < 4; i++)
+        code[i] = i < n ? p[index ? index[i] : i] : -1;
+    return _mm256_cvtepi32_pd(_mm_loadu_si128((const __m128i *)code));
 }
 
 static inline void vf_widen(vf_t a, vd_t *out)

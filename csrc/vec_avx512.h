@@ -24,6 +24,7 @@
  *                      lane i of r[j] is number j of row i, for j < 4; 0 where j >= n
  *   store4(p, ld, n, r)
  *                      into rows, the other way round; r is overwritten
+ *   codes(p, index, n) the first n integers at p, or those at p + index[i], as reals; -1 in the other lanes
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   load_wide(p, out)  the same of the `width` numbers at p
  *   i...               integer arithmetic on the bit patterns, as wide as the real type
@@ -219,6 +220,16 @@ FM_VEC_INLINE void vf_store4(float *p, int64_t ld, int n, vf_t *r)
     }
 }
 
+static inline vf_t vf_codes(const int32_t *p, const int32_t *index, int64_t n)
+{
+    int32_t code[16];
+    if (!index && n >= 16)
+        return _mm512_cvtepi32_ps(_mm512_loadu_si512(p));
+    for (int i = 0; i < 16; i++)
+        code[i] = i < n ? p[index ? index[i] : i] : -1;
+    return _mm512_cvtepi32_ps(_mm512_loadu_si512(code));
+}
+
 /* double */
 
 #define vd_width 8
@@ -392,6 +403,15 @@ FM_VEC_INLINE void vd_store4(double *p, int64_t ld, int n, vd_t *r)
         _mm256_mask_storeu_pd(p, in, low);
         _mm256_mask_storeu_pd(p + 4 * ld, in, high);
     }
+}
+static inline vd_t vd_codes(const int32_t *p, const int32_t *index, int64_t n)
+{
+    int32_t code[8];
+    if (!index && n >= 8)
+        return _mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i *)p));
+    for (int i = 0; i < 8; i++)
+        code[i] = i < n ? p[index ? index[i] : i] : -1;
+    return _mm512_cvtepi32_pd(_mm256_loadu_si256((const __m256i *)code));
 }
 
 static inline void vf_widen(vf_t a, vd_t *out)

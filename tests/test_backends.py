@@ -67,8 +67,8 @@ def test_loss_and_gradient(fast_backend, oracle, make_problem, assert_agree, hid
         np.testing.assert_allclose(fast_backend.loss(*arguments), expected, rtol=tolerance, err_msg=what)
 
 
-@pytest.mark.parametrize("units", [(5, 64, 130, 3), (70, 31, 64, 1), (3, 256, 2, 49, 33, 2)], ids=str)
-def test_gradient_of_wide_layers(fast_backend, oracle, make_problem, assert_agree, units, hidden, dtype):
+@pytest.mark.parametrize("units", [(5, 64, 130, 3), (70, 31, 64, 1), (3, 256, 2, 49, 33, 2), (6, 20, 4, 2)], ids=str)
+def test_gradient_over_blocks(fast_backend, oracle, make_problem, assert_agree, units, hidden, dtype):
     problem = make_problem(units, hidden, ("squared_error", "identity"), dtype, n_rows=300)
     grad, expected = np.full_like(problem.params, np.nan), np.empty_like(problem.params)
     for backend, out in ((fast_backend, grad), (oracle, expected)):

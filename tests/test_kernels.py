@@ -41,6 +41,7 @@ ffi, lib = c.ffi, c.lib
 
 ELEMENTWISE = [name for name, entry in ACTIVATIONS.items() if entry.jacobian_product is None]
 DIFFERENTIABLE = [name for name in ELEMENTWISE if ACTIVATIONS[name].needs]
+NARROW = range(1, lib.FM_NARROW + 1)
 BLOCK = lib.FM_BLOCK
 """FM_BLOCK of csrc/kernels.h: the most rows that one call of the loss kernel gets."""
 
@@ -382,6 +383,38 @@ def outer(draw: Draw) -> Iterator[Problem]:
             attrgetter("table.outer"),
             (rows, m, n, In(a, lda), lda, In(d, ldd), ldd, out, out_sum if summed else None, int(g is not None)),
             partial(expected, a, d, g, g_sum, summed),
+        )
+
+
+def narrow_back(draw: Draw) -> Iterator[Problem]:
+    def expected(a, d, w, g, g_sum, out_sum, name, v):
+        ((out, error),) = expected_product(d, w.T, None, name, "derivative", v)
+        sums = sum_of_products(a.T, d, g) + sum_of_products(np.ones(len(d), d.dtype), d, g_sum)
+        before = 0 if g is None else wide(out_sum)
+        size = error.sum(axis=0) + 4 * draw.eps * (abs(before) + abs(out).sum(axis=0))
+        return [(out, error), *sums, (before + out.sum(axis=0), size)]
+
+    names = itertools.cycle([None, *(name for name, part in ENDINGS if part == "derivative")])
+    all_rows, inputs = itertools.cycle((5, 1, 2, 257, 16)), [m for m in draw.sizes if m > 1]
+    for i, (m, n) in enumerate(itertools.product([*inputs, 4 * draw.widest, 5 * draw.widest], NARROW)):
+        rows, name, gap = next(all_rows), next(names), (0, 1, 3)[i % 3]
+        d, w, g, g_sum, total = draw.real(rows, n), draw.real(m, n), None, None, None
+        a = draw.real(rows, m) if name is None else part_of(name, "value", draw.real(rows, m))
+        lda, ldd = m + gap, n + 2 * gap
+        given, needed, place = In(a, lda), None if name is None else In(a, lda), empty(draw.dtype, rows, m, ld=lda)
+        if i % 2:
+            given = place = Out(a, lda)
+            needed = None if name is None else place
+        sums = [empty(draw.dtype, m, n), empty(draw.dtype, n), empty(draw.dtype, m)]
+        if i % 4 > 1:
+            g, g_sum, total = draw.real(m, n), draw.real(n), draw.real(m)
+            sums = [Out(g), Out(g_sum), Out(total)]
+        end = 0 if name is None else ending(name, "derivative")
+        arguments = rows, m, n, given, lda, In(d, ldd), ldd, In(w), end, needed, place, lda
+        yield Problem(
+            attrgetter("table.narrow_back"),
+            (*arguments, *sums, int(g is not None)),
+            partial(expected, a, d, w, g, g_sum, total, name, a),
         )
 
 
@@ -778,7 +811,7 @@ def draw_rows(draw: Draw, form: tuple[str, bool, bool], m: int, n: int, kind: st
 
 
 def loss(form: tuple[str, bool, bool], draw: Draw) -> Iterator[Problem]:
-    sizes = itertools.cycle(itertools.product((BLOCK, 1, 16, 0, 17, BLOCK - 1, 2, 15, 33), (1, 3, 2, 10, 17)))
+    sizes = itertools.cycle(itertools.product((BLOCK, 1, 16, 0, 17, BLOCK - 1, 2, 15, 33), (1, 3, 2, 10, 4, 17)))
     options = itertools.product(("soft", "hard", "codes"), (False, True), (False, True), (False, True), range(4))
     for kind, weighted, indexed, wants_delta, gap in options:
         m, n = next(sizes)
@@ -841,6 +874,7 @@ KERNELS: dict[str, Callable[[Draw], Iterator[Problem]]] = {
     "skipping_product": skipping_product,
     "dot": dot,
     "outer": outer,
+    "narrow_back": narrow_back,
     "column_sum": column_sum,
     "csr_product": csr_product,
     "csr_dot": csr_dot,
@@ -987,6 +1021,41 @@ def test_a_row_alone_has_the_bits_of_the_kernels_for_many(isa, dtype, memory):
         arguments = n, k, In(delta), In(w), _c_interface.ACTIVATION_CODES["tanh"], ffi.new("double[4]")
         (got,) = run("row_delta", *arguments, In(v), empty(dtype, k, room=0 if k == 1 else table.width - k))
         assert same_bits(got, expected)
+
+
+@every_isa
+@every_dtype
+def test_the_way_back_through_a_narrow_layer_has_the_bits_of_the_kernels_for_wide_ones(isa, dtype, memory):
+    isa = kernels_of(isa, dtype)
+    draw, end = Draw("narrow", dtype, [isa.table.width]), ending("tanh", "derivative")
+
+    def run(name, *arguments):
+        return memory.call(isa, attrgetter(f"table.{name}"), arguments, "end")
+
+    for n, m, rows in itertools.product(NARROW, (2, 7, 8, 33, 100), (1, 20, 256)):
+        a, d, w = np.tanh(draw.real(rows, m)), draw.real(rows, n), draw.real(m, n)
+        g, g_sum, total, place = draw.real(m, n), draw.real(n), draw.real(m), empty(dtype, rows, m)
+        given = rows, m, n, In(a), m, In(d), n, In(w), end, In(a), place, m, Out(g)
+        columns = In(np.ascontiguousarray(w.T))
+        expected = run("product", rows, m, n, In(d), n, columns, m, None, place, m, 0, end, In(a))
+        expected += run("outer", rows, m, n, In(a), m, In(d), n, Out(g), None, 1)
+        assert all(map(same_bits, run("narrow_back", *given, None, None, 1), expected)), (n, m, rows)
+        expected += run("column_sum", rows, n, In(d), n, Out(g_sum), 1)
+        expected += run("column_sum", rows, m, In(expected[0]), m, Out(total), 1)
+        assert all(map(same_bits, run("narrow_back", *given, Out(g_sum), Out(total), 1), expected)), (n, m, rows)
+
+
+@every_isa
+@every_dtype
+def test_few_classes_have_the_bits_of_many(isa, dtype, memory):
+    """Codes of few classes take a way of their own, one-hot rows never do."""
+    isa, draw = kernels_of(isa, dtype), Draw("few classes", dtype)
+    for n, m, indexed in itertools.product(range(2, 6), (16, 17, 40, 256), (False, True)):
+        rows = draw_rows(draw, ("log_loss", True, True), m, n, "codes", indexed=indexed)
+        rows.a[3, 0], rows.a[5, n - 1], rows.a[7, :2], rows.a[8] = np.nan, np.inf, 800, -100
+        got = solve(rows.problem(), isa, memory)
+        expected = solve(replace(rows, as_codes=False).problem(), isa, memory)
+        assert all(map(same_bits, got, expected)), (n, m, indexed)
 
 
 def rounded(x: Fraction, dtype: np.dtype) -> Any:

@@ -91,6 +91,7 @@ SHAPES = [
     ((3, 1, 1, 2), ("squared_error", "tanh")),
     ((9, 4), ("log_loss", "softmax")),
     ((200, 100, 5), ("log_loss", "logistic")),
+    ((5, 20, 4, 2), ("log_loss", "softmax")),
     ((1, 1), ("poisson", "exp")),
 ]
 
