@@ -101,6 +101,17 @@ def outer(case, rows, m, n):
     return call, g, A.T @ D
 
 
+def narrow_back(case, rows, m, n):
+    a, d, w, out, dw = case.array(rows, m), case.array(rows, n), case.array(m, n), case.array(rows, m), case.array(m, n)
+    D, W = wide(d, w)
+    a_, d_, w_, out_, dw_, db, out_sum = (case.pointer(x) for x in (a, d, w, out, dw, case.array(n), case.array(m)))
+
+    def call():
+        case.kernels.narrow_back(rows, m, n, a_, m, d_, n, w_, 0, ffi.NULL, out_, m, dw_, db, out_sum, 0)
+
+    return call, out, D @ W.T
+
+
 def function(case, name, exact, positive):
     x, out = case.array(ELEMENTS, positive=positive), case.array(ELEMENTS)
     pointers, kernel = [case.pointer(x), case.pointer(out)], getattr(case.kernels, name)
@@ -198,6 +209,7 @@ CASES = {
     f"product 1x{WIDTH}x{FEATURES}": (product, 1, WIDTH, FEATURES),
     f"dot {ROWS}x{FEATURES}": (dot, ROWS, FEATURES),
     f"outer {ROWS}x{FEATURES}x{WIDTH}": (outer, ROWS, FEATURES, WIDTH),
+    f"narrow back {ROWS}x{WIDTH}x3": (narrow_back, ROWS, WIDTH, 3),
     **{name: (function, name, *exact) for name, exact in FUNCTIONS.items()},
     **{f"activation {name}": (activation, name) for name in ACTIVATIONS},
     **{f"derivative {name}": (derivative, name) for name, entry in ACTIVATIONS.items() if entry.derivative is not None},
