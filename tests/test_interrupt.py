@@ -49,23 +49,32 @@ def _interrupts_are_heard(no_garbage):
 
 
 class Interrupt:
-    """A SIGINT sent by another thread, which can run because C has let the interpreter go."""
+    """A SIGINT sent by another thread, which can run because C has let the interpreter go.
+
+    After so many seconds on the clock and of this process: one that waits for a processor has not come far.
+    """
 
     def __init__(self, after: float) -> None:
-        self._sent = None
+        self._after, self._begun, self._sent = after, 0.0, None
+        self._over = threading.Event()
         self._timer = threading.Timer(after, self._send)
 
     def _send(self) -> None:
+        while time.process_time() - self._begun < self._after:
+            if self._over.wait(0.001):
+                return
         self._sent = time.perf_counter(), time.process_time()
         os.kill(os.getpid(), signal.SIGINT)
 
     @contextmanager
     def sent(self):
         """Send it while the block runs, not later."""
+        self._begun = time.process_time()
         self._timer.start()
         try:
             yield
         finally:
+            self._over.set()
             self._timer.cancel()
             self._timer.join()
 
