@@ -126,7 +126,7 @@ static const fm_activation_kernel *kernel_of(const fm_context *c, int64_t l)
     return activation == FM_ACTIVATION_softmax ? NULL : &c->kernels->activations[activation];
 }
 
-static int is_narrow(const fm_context *c)
+static int fits_vectors(const fm_context *c)
 {
     for (int64_t l = 0; l < c->n_layers; l++) {
         const int activation = c->net->activations[l];
@@ -234,7 +234,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     c->real = fm_real_bytes(net->dtype);
     c->layers = (fm_layer *)fm_take(base, &used, c->n_layers * (int64_t)sizeof(fm_layer));
     lay_out_layers(c, c->layers);
-    c->narrow = is_narrow(c);
+    c->fits_vectors = fits_vectors(c);
     c->shared = slices > 1;
     const int64_t line = CACHE_LINE / c->real, n_outputs = net->units[net->n_layers];
     for (int64_t l = 0; l < c->n_layers; l++)

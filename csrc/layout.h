@@ -39,7 +39,7 @@ typedef struct fm_context {
     int64_t real; /* bytes of a real */
     int64_t rows, n_layers, n_coefs, n_params;
     int shared; /* slices of a block are worked on at once */
-    int narrow; /* the units of each layer fit a vector, and no activation draws or is the caller's own */
+    int fits_vectors; /* the units of each layer fit a vector, and no activation draws or is the caller's own */
     fm_layer *layers;
     char *gathered; /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
     int64_t gathered_ld;

@@ -296,8 +296,8 @@ static void K(add_terms)(int rows, const REAL *term, const REAL *w, double *loss
 }
 
 /* FM_LANES rows of a softmax over few classes, with codes and deltas and without weights, from `first` on: what the loop of
- * `loss` does, with nothing between going through memory. Two vectors of rows at a time, because a processor looks ahead no
- * further than one takes. */
+ * `loss` does, with nothing between going through memory. Where these are several vectors, two at a time: a processor looks
+ * ahead no further than the operations of one. */
 FM_INLINE void K(narrow_rows)(const int n, const fm_outputs *o, int64_t first, fm_likelihood *product)
 {
     enum { PAIR = K(lane_vectors) < 2 ? K(lane_vectors) : 2 };
@@ -381,7 +381,8 @@ static void K(loss)(fm_outputs *o)
     }
     static void (*const functions[])(const fm_outputs *, int64_t, fm_likelihood *) = {
         NULL, NULL, K(narrow_rows_2), K(narrow_rows_3), K(narrow_rows_4)};
-    const int is_narrow = logs && o->softmax && o->canonical && o->codes && o->delta && n <= FM_NARROW;
+    const int is_narrow = logs && form == &K(categorical_log_form) && o->softmax && o->canonical && o->codes &&
+                          o->delta && n <= FM_NARROW;
     void (*const narrow)(const fm_outputs *, int64_t, fm_likelihood *) = is_narrow ? functions[n] : NULL;
     double loss[FM_LANES], weight[FM_LANES];
     fm_clear_lanes(loss);

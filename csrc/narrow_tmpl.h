@@ -1,5 +1,5 @@
-/* The way back through a layer of few units, as output layers are, in one pass over its rows: its gradient and the deltas
- * of the layer below read the same numbers, and tiles with so few columns or steps take longer for what surrounds their
+/* The way back through a layer of few units, as output layers are, in one pass over its rows for every two to four vectors
+ * of inputs: its gradient and the deltas of the layer below read the same numbers, and tiles with so few columns or steps take longer for what surrounds their
  * arithmetic than for that. Part of kernels_tmpl.h.
  *
  * The lanes run over the inputs, for which coefs and their gradient are transposed in registers. The order of operations is
@@ -40,9 +40,6 @@ FM_INLINE void K(store_columns)(const int n, int64_t rows, V(t) * columns, REAL 
                 V(store_first)(a + r * n, V(first)(n), square[r]);
     }
 }
-
-/* Sums of a panel, and as many columns of w: where registers are few, compilers read those from memory. */
-enum { K(narrow_sums) = 8 };
 
 /* narrow_back's arguments, at the first of the m inputs that are left. db: NULL but for the first inputs of all. */
 typedef struct K(narrow) {
@@ -143,7 +140,9 @@ static void K(narrow_back)(int64_t rows, int64_t m, int64_t n, const void *a, in
                            const void *w, int ending, const void *v, void *out, int64_t ldo, void *dw, void *db,
                            void *out_sum, int accumulate)
 {
-    const int64_t most = K(narrow_sums) / n < FM_NARROW ? K(narrow_sums) / n : FM_NARROW;
+    /* 8 sums at most, and as many columns of w, which fit 32 registers with what a row needs; with 16, compilers read the
+     * columns from the nearest cache. */
+    const int64_t most = n > 2 ? 2 : FM_NARROW;
     for (int64_t from = 0, vectors; from < m; from += vectors * V(width), db = NULL) {
         const int64_t left = K(divide_up)(m - from, V(width));
         const K(narrow) p = {.a = (const REAL *)a + from,

@@ -293,7 +293,10 @@ static void output_loss(const fm_context *c, const fm_block *b, const fm_targets
 }
 
 /* Whether the kernels for a single row serve. */
-static int is_single(const fm_context *c, const fm_block *b) { return b->rows == 1 && c->narrow && !b->x->indptr; }
+static int is_single(const fm_context *c, const fm_block *b)
+{
+    return b->rows == 1 && c->fits_vectors && !b->x->indptr;
+}
 
 static void single_forward(const fm_context *c, const char *params, fm_block *b)
 {

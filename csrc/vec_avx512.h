@@ -24,7 +24,8 @@
  *                      lane i of r[j] is number j of row i, for j < 4; 0 where j >= n
  *   store4(p, ld, n, r)
  *                      into rows, the other way round; r is overwritten
- *   codes(p, index, n) the first n integers at p, or those at p + index[i], as reals; -1 in the other lanes
+ *   codes(p, index, n) the first n integers at p, or those at p + index[i], as reals; -1 in the other lanes; n may be
+ *                      negative or exceed the width
  *   widen(a, out)      the lanes of a as doubles, in order: width / vd_width vectors
  *   load_wide(p, out)  the same of the `width` numbers at p
  *   i...               integer arithmetic on the bit patterns, as wide as the real type

@@ -174,7 +174,7 @@ static inline void vd_transpose(vd_t *r) { (void)r; }
     }                                                                                              \
     static inline v##_t v##_codes(const int32_t *p, const int32_t *index, int64_t n)               \
     {                                                                                              \
-        return n < 1 ? (v##_t) - 1 : (v##_t)p[index ? index[0] : 0];                               \
+        return n < 1 ? (v##_t)(-1) : (v##_t)p[index ? index[0] : 0];                               \
     }
 DEFINE_4(vf, float)
 DEFINE_4(vd, double)

@@ -387,34 +387,43 @@ def outer(draw: Draw) -> Iterator[Problem]:
 
 
 def narrow_back(draw: Draw) -> Iterator[Problem]:
-    def expected(a, d, w, g, g_sum, out_sum, name, v):
+    def expected(a, d, w, g, g_sum, out_sum, name, v, wanted):
         ((out, error),) = expected_product(d, w.T, None, name, "derivative", v)
-        sums = sum_of_products(a.T, d, g) + sum_of_products(np.ones(len(d), d.dtype), d, g_sum)
+        sums = sum_of_products(np.ones(len(d), d.dtype), d, g_sum)
         before = 0 if g is None else wide(out_sum)
         size = error.sum(axis=0) + 4 * draw.eps * (abs(before) + abs(out).sum(axis=0))
-        return [(out, error), *sums, (before + out.sum(axis=0), size)]
+        sums.append((before + out.sum(axis=0), size))
+        return [(out, error), *sum_of_products(a.T, d, g), *itertools.compress(sums, wanted)]
 
     names = itertools.cycle([None, *(name for name, part in ENDINGS if part == "derivative")])
-    all_rows, inputs = itertools.cycle((5, 1, 2, 257, 16)), [m for m in draw.sizes if m > 1]
+    all_rows, inputs = itertools.cycle((5, 1, 2, 257, 16, 0, 33)), [m for m in draw.sizes if m > 1]
+    options = itertools.cycle(itertools.product((True, False), (0, 1), (0, 1, 2), (False, True)))  # not in step with n
     for i, (m, n) in enumerate(itertools.product([*inputs, 4 * draw.widest, 5 * draw.widest], NARROW)):
         rows, name, gap = next(all_rows), next(names), (0, 1, 3)[i % 3]
+        with_db, with_total, place_of, accumulates = next(options)
+        if n == 1:  # as many options as four n have
+            next(options)
         d, w, g, g_sum, total = draw.real(rows, n), draw.real(m, n), None, None, None
         a = draw.real(rows, m) if name is None else part_of(name, "value", draw.real(rows, m))
         lda, ldd = m + gap, n + 2 * gap
         given, needed, place = In(a, lda), None if name is None else In(a, lda), empty(draw.dtype, rows, m, ld=lda)
-        if i % 2:
+        if place_of == 1:
             given = place = Out(a, lda)
             needed = None if name is None else place
-        sums = [empty(draw.dtype, m, n), empty(draw.dtype, n), empty(draw.dtype, m)]
-        if i % 4 > 1:
+        elif place_of == 2 and name is not None:
+            needed = place = Out(a, lda)
+        dw, sums = empty(draw.dtype, m, n), [empty(draw.dtype, n), empty(draw.dtype, m)]
+        if accumulates:
             g, g_sum, total = draw.real(m, n), draw.real(n), draw.real(m)
-            sums = [Out(g), Out(g_sum), Out(total)]
+            dw, sums = Out(g), [Out(g_sum), Out(total)]
+        wanted = with_db, with_total
+        sums = [out if on else None for out, on in zip(sums, wanted, strict=True)]
         end = 0 if name is None else ending(name, "derivative")
         arguments = rows, m, n, given, lda, In(d, ldd), ldd, In(w), end, needed, place, lda
         yield Problem(
             attrgetter("table.narrow_back"),
-            (*arguments, *sums, int(g is not None)),
-            partial(expected, a, d, w, g, g_sum, total, name, a),
+            (*arguments, dw, *sums, int(accumulates)),
+            partial(expected, a, d, w, g, g_sum, total, name, a, wanted),
         )
 
 
@@ -1052,10 +1061,15 @@ def test_few_classes_have_the_bits_of_many(isa, dtype, memory):
     isa, draw = kernels_of(isa, dtype), Draw("few classes", dtype)
     for n, m, indexed in itertools.product(range(2, 6), (16, 17, 40, 256), (False, True)):
         rows = draw_rows(draw, ("log_loss", True, True), m, n, "codes", indexed=indexed)
-        rows.a[3, 0], rows.a[5, n - 1], rows.a[7, :2], rows.a[8] = np.nan, np.inf, 800, -100
-        got = solve(rows.problem(), isa, memory)
-        expected = solve(replace(rows, as_codes=False).problem(), isa, memory)
-        assert all(map(same_bits, got, expected)), (n, m, indexed)
+        rows.a[7, 0], rows.a[8] = 800, -100
+        rows.gap = m % 3
+        for are_finite in (True, False):
+            if not are_finite:
+                rows.a[3, 0], rows.a[5, n - 1] = np.nan, np.inf
+            got = solve(rows.problem(), isa, memory)
+            assert np.isfinite(got[0]) == are_finite
+            expected = solve(replace(rows, as_codes=False).problem(), isa, memory)
+            assert all(map(same_bits, got, expected)), (n, m, indexed)
 
 
 def rounded(x: Fraction, dtype: np.dtype) -> Any:
@@ -1248,7 +1262,7 @@ def test_squares_are_summed_in_sixteen_lanes_of_doubles(isa, dtype, memory):
 @every_form
 def test_class_codes_stand_for_their_one_hot_rows(isa, dtype, form, memory):
     isa, draw = kernels_of(isa, dtype), Draw("codes", dtype)
-    options = itertools.product((1, 17, BLOCK), (1, 2, 10), (False, True), (False, True), (False, True))
+    options = itertools.product((1, 17, BLOCK), (1, 2, 3, 4, 10), (False, True), (False, True), (False, True))
     for m, n, weighted, indexed, hard in options:
         rows = draw_rows(draw, form, m, n, "codes", weighted=weighted, indexed=indexed)
         rows.hard = hard
