@@ -117,10 +117,10 @@ typedef struct fm_kernels {
     void (*csr_columns)(int64_t m, int64_t n, const int64_t *starts, const int32_t *rows, const void *data,
                         const int32_t *columns, const void *d, int64_t ldd, void *g);
 
-    /* The way back through a layer of n units, 1 to FM_NARROW, on m inputs, at least 2: what outer, with accumulate, makes of
-     * a (rows, m) and d (rows, n) as dw (m, n) and db (n; NULL: not wanted), and what product, with ending and v, makes of d and the
-     * transposed of w (m, n), contiguous, as out (rows, m), rows ldo apart like those of v. out may be v, and a as well. out_sum:
-     * NULL, or (m) what column_sum makes of out. */
+    /* The way back through a layer of n units, 1 to FM_NARROW, on m inputs, at least 2: what outer, with accumulate,
+     * makes of a (rows, m) and d (rows, n) as dw (m, n) and db (n; NULL: not wanted), and what product, with ending and
+     * v, makes of d and the transposed of w (m, n), contiguous, as out (rows, m), rows ldo apart like those of v. out
+     * may be v, and a as well. out_sum: NULL, or (m) what column_sum makes of out. */
     void (*narrow_back)(int64_t rows, int64_t m, int64_t n, const void *a, int64_t lda, const void *d, int64_t ldd,
                         const void *w, int ending, const void *v, void *out, int64_t ldo, void *dw, void *db,
                         void *out_sum, int accumulate);

