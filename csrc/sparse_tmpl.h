@@ -11,13 +11,28 @@ typedef struct K(csr_panel) {
     V(mask) last; /* lanes of the panel's last vector */
 } K(csr_panel);
 
+/* Add the entries of row r, each times the row of `from` that it says, to acc; those rows are ld apart. */
+FM_INLINE void K(csr_chains)(const int vectors, const K(csr_panel) p, int64_t r, int64_t ld, V(t) * acc)
+{
+    const int64_t end = p.indptr[r + 1];
+    for (int64_t e = p.indptr[r]; e < end; e++) {
+        const V(t) x = V(spread)(p.data + e);
+        const REAL *row = p.from + p.indices[e] * ld;
+        FM_UNROLL(8)
+        for (int j = 0; j < vectors; j++) {
+            const REAL *place = row + j * V(width);
+            acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place), acc[j]);
+        }
+    }
+}
+
 /* With literal numbers of vectors what stays the same for a row is registers. p: a copy, because compilers take stores of
  * vectors for stores to anything that has an address. */
 FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) p)
 {
     REAL *c = p.to;
     for (int64_t i = 0; i < p.m; i++, c += p.ld) {
-        const int64_t r = p.index ? p.index[i] : i, end = p.indptr[r + 1];
+        const int64_t r = p.index ? p.index[i] : i;
         V(t) acc[FM_ROW_VECTORS];
         FM_UNROLL(8)
         for (int j = 0; j < vectors; j++) {
@@ -27,15 +42,7 @@ FM_INLINE void K(csr_product_rows)(const int vectors, const K(csr_panel) p)
                 acc[j] = j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place);
             }
         }
-        for (int64_t e = p.indptr[r]; e < end; e++) {
-            const V(t) x = V(spread)(p.data + e);
-            const REAL *b = p.from + p.indices[e] * p.n;
-            FM_UNROLL(8)
-            for (int j = 0; j < vectors; j++) {
-                const REAL *place = b + j * V(width);
-                acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place), acc[j]);
-            }
-        }
+        K(csr_chains)(vectors, p, r, p.n, acc);
         K(store_row)(vectors, acc, c, p.last, 0);
     }
 }
@@ -68,20 +75,11 @@ FM_INLINE void K(csr_outer_rows)(const int vectors, const K(csr_panel) p)
 FM_INLINE void K(csr_columns_rows)(const int vectors, const K(csr_panel) p)
 {
     for (int64_t i = 0; i < p.m; i++) {
-        const int64_t end = p.indptr[i + 1];
         V(t) acc[FM_ROW_VECTORS];
         FM_UNROLL(8)
         for (int j = 0; j < vectors; j++)
             acc[j] = V(zero)();
-        for (int64_t e = p.indptr[i]; e < end; e++) {
-            const V(t) x = V(spread)(p.data + e);
-            const REAL *d = p.from + p.indices[e] * p.ld;
-            FM_UNROLL(8)
-            for (int j = 0; j < vectors; j++) {
-                const REAL *place = d + j * V(width);
-                acc[j] = V(fma)(x, j == vectors - 1 ? V(load_first)(place, p.last) : V(load)(place), acc[j]);
-            }
-        }
+        K(csr_chains)(vectors, p, i, p.ld, acc);
         K(store_row)(vectors, acc, p.to + p.index[i] * p.n, p.last, 1);
     }
 }
