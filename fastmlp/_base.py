@@ -32,7 +32,7 @@ from fastmlp._threads import call_requesting
 from fastmlp._validation import as_real, check_count, check_csr, check_range, check_total, in_order, seeded_random_state
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
-from fastmlp.backends import Backend, Data, get_backend
+from fastmlp.backends import Backend, Data, get_backend, load_c_core
 from fastmlp.layout import Layout
 from fastmlp.losses import LOSSES, Loss, check_pair
 from fastmlp.spec import NetworkSpec
@@ -491,3 +491,6 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         return tags
+
+
+load_c_core()

@@ -71,7 +71,7 @@ class Source:
         width = spec.units[0]
 
         def predictor(x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-            x = _plain(x, "x", f"(n, {width})")
+            x = _plain_rows(x, width)
             _check_dtype(x, spec.dtype)
             if x.ndim != 2 or x.shape[1] != width or not len(x):
                 raise _wrong_shape(x.shape, width)
@@ -110,7 +110,7 @@ def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
 
     def predict_rows(x: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         if type(x) is not ndarray:
-            x = _plain(x, "x", f"(n, {width})")
+            x = _plain_rows(x, width)
         if x.dtype is not dtype:
             _check_dtype(x, dtype)
         shape = x.shape
@@ -190,6 +190,12 @@ def _plain(array: Any, name: str, shape: object) -> np.ndarray:
     if not isinstance(array, np.ndarray):
         raise TypeError(f"{name} must be a numpy array of shape {shape}, got {type(array).__name__}.")
     return np.asarray(array)
+
+
+def _plain_rows(x: Any, width: int) -> np.ndarray:
+    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
+        raise ValueError(f"x must not have masked entries, got {np.ma.count_masked(x)}.")
+    return _plain(x, "x", f"(n, {width})")
 
 
 def _check_dtype(x: np.ndarray, dtype: np.dtype) -> None:

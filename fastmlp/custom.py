@@ -348,7 +348,9 @@ def _check_function(function: Any, what: str, n_arguments: int) -> FunctionType:
             f"Expected a plain Python function for {what}, got {function!r} of type {type(function).__name__}."
         )
     code = found.__code__
-    others = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS | inspect.CO_GENERATOR | inspect.CO_COROUTINE
+    if code.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        raise TypeError(f"Expected a function that returns a number for {what}, got a generator or coroutine.")
+    others = inspect.CO_VARARGS | inspect.CO_VARKEYWORDS
     if code.co_argcount != n_arguments or code.co_kwonlyargcount or code.co_flags & others:
         raise TypeError(
             f"Expected a function of {n_arguments} argument{'s' * (n_arguments > 1)} for {what}, "

@@ -22,7 +22,7 @@ from fastmlp._validation import (
     check_targets,
 )
 from fastmlp.activations import ACTIVATIONS
-from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backend
+from fastmlp.backends import Backend, Data, Plan, check_backend_name, get_backend, load_c_core
 from fastmlp.losses import LOSSES, Loss
 from fastmlp.solvers import SolverState
 from fastmlp.spec import ActivationLike, NetworkSpec, make_spec, resolve_activation
@@ -842,3 +842,6 @@ def _check_list(name: str, arrays: Sequence[Any]) -> list[Any]:
     if isinstance(arrays, (str, bytes, dict)) or not hasattr(arrays, "__iter__"):
         raise TypeError(f"{name} must be a list of arrays, one for each layer, got {type(arrays).__name__}.")
     return list(arrays)
+
+
+load_c_core()

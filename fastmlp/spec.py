@@ -117,8 +117,10 @@ def check_dtype(dtype: np.dtype | type | str) -> np.dtype:
     >>> check_dtype("float32")
     dtype('float32')
     """
-    # numpy.dtype(None) is float64
-    checked = np.dtype(object if dtype is None else dtype)
+    try:
+        checked = np.dtype(object if dtype is None else dtype)  # numpy.dtype(None) is float64
+    except TypeError as error:
+        raise TypeError(f"dtype must be float32 or float64, got {dtype!r}.") from error
     if checked not in (np.dtype(np.float32), np.dtype(np.float64)):
         raise ValueError(f"dtype must be float32 or float64, got {dtype!r}.")
     return checked
@@ -132,7 +134,7 @@ def check_units(units: Sequence[int]) -> tuple[int, ...]:
     TypeError
         When `units` is no sequence of integers.
     ValueError
-        When there are fewer than two, or one is below 1.
+        When there are fewer than two, or one is below 1 or above 2**31 - 1.
 
     Examples
     --------
@@ -148,6 +150,8 @@ def check_units(units: Sequence[int]) -> tuple[int, ...]:
             raise TypeError(f"units must be integers, got {n!r} of type {type(n).__name__}.")
     if len(units) < 2 or min(units) < 1:
         raise ValueError(f"units must be at least two widths (inputs, ..., outputs), each at least 1, got {units}.")
+    if max(units) > np.iinfo(np.int32).max:
+        raise ValueError(f"units must be widths of at most {np.iinfo(np.int32).max}, got {max(units)}.")
     return tuple(int(n) for n in units)
 
 

@@ -258,6 +258,12 @@ def trace(net: Network, x: Any, y: Any) -> Trace:
     spec.check_differentiable()
     x = check_inputs(_row("x", x, spec.units[0]), spec)
     y = _target_row(y, spec)
+    with np.errstate(all="ignore"):  # numbers that are not finite are there to be seen
+        return _numbers(net, x, y)
+
+
+def _numbers(net: Network, x: np.ndarray, y: np.ndarray) -> Trace:
+    spec = net.spec
     layers = range(1, spec.n_layers + 1)
     W = {n: coefs.T.copy() for n, coefs in enumerate(net.coefs, start=1)}
     b = {n: intercepts[:, np.newaxis].copy() for n, intercepts in enumerate(net.intercepts, start=1)}
@@ -279,9 +285,8 @@ def _at_the_outputs(
 ) -> tuple[dict[int, np.ndarray], dict[int, np.ndarray]]:
     """Return dL/dz and dL/da of the outputs, by the layer's number; no dL/da where it does not lead to dL/dz."""
     last, output = spec.n_layers, spec.activations[-1][0]
-    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
-        dL_da = spec.loss_entry.gradient(a.T, y.T, output).T
-        delta = _through(slope, dL_da)
+    dL_da = spec.loss_entry.gradient(a.T, y.T, output).T
+    delta = _through(slope, dL_da)
     if output not in spec.loss_entry.canonical:
         return {last: delta}, {last: dL_da}
     exact = a - y

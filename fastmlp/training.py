@@ -126,32 +126,35 @@ def run_training(
 
     Notes
     -----
-    When the trainer raises, or a parameter is no longer finite, `params` are put back to what they were. Only an
-    interrupt by the user (Ctrl-C) keeps the last whole step, if it is finite, and warns instead of going on.
+    When anything but `callback` raises, the handler of a signal included, or a parameter is no longer finite, `params`
+    are put back to what they were. Only an interrupt by the user (Ctrl-C) keeps the last whole step, if it is finite,
+    and warns instead of going on.
     """
     curve: list[float] = []
     at_once = 1
+    in_callback = False
+    before = params.copy()
     try:
-        before = params.copy()
         while len(curve) < epochs:
             started = perf_counter()
-            try:
-                losses = trainer.run(min(at_once, epochs - len(curve)))
-                _keep_finite(params, before, f"after {len(curve) + len(losses.data)} epochs")
-            except KeyboardInterrupt:
-                _keep_finite(params, before, f"after {len(curve)} epochs or more, when training was interrupted")
-                raise
-            except BaseException:
-                params[:] = before
-                raise
+            losses = trainer.run(min(at_once, epochs - len(curve)))
+            _keep_finite(params, before, f"after {len(curve) + len(losses.data)} epochs")
             curve.extend((losses.data + losses.l2).tolist())
             if callback is not None:
-                if callback(len(curve), curve[-1]):
+                in_callback = True
+                stops = callback(len(curve), curve[-1])
+                in_callback = False
+                if stops:
                     break
             elif perf_counter() - started < _LONG_ENOUGH:
                 at_once *= 2
     except KeyboardInterrupt:
+        _keep_finite(params, before, f"after {len(curve)} epochs or more, when training was interrupted")
         warnings.warn("Training interrupted by user.", stacklevel=3)
+    except BaseException:  # also what the handler of a signal raises, such as a timeout, between two calls
+        if not in_callback:
+            params[:] = before
+        raise
     return curve
 
 

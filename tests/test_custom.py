@@ -626,6 +626,7 @@ def test_what_cannot_be_checked_is_refused(function):
         ({"derivative": lambda: 1.0}, TypeError, "a function of 1 argument for the derivative"),
         ({"derivative": lambda *a: 1.0}, TypeError, "a function of 1 argument for the derivative"),
         ({"derivative": lambda z, *, b=1: 1.0}, TypeError, "a function of 1 argument for the derivative"),
+        ({"derivative": lambda z: (yield z)}, TypeError, "returns a number.*got a generator"),
         ({"derivative": lambda z: None}, TypeError, "return a real number"),
         ({"derivative": lambda z: 1j}, TypeError, "return a real number"),
         ({"derivative": lambda z: "1.0"}, TypeError, "return a real number"),

@@ -550,6 +550,7 @@ class TestInputs:
         ({"units": [3, 0, 1]}, ValueError, r"at least 1.*\(3, 0, 1\)"),
         ({"units": [3, 2.0, 1]}, TypeError, "integers.*2.0"),
         ({"units": [3, True]}, TypeError, "integers.*True"),
+        ({"units": [3, 10**30]}, ValueError, "at most 2147483647, got 1000"),
         ({"units": 3}, TypeError, "sequence of integers.*3"),
         ({"units": "31"}, TypeError, "sequence of integers.*'31'"),
         ({"activation": "sigmoid"}, ValueError, "'sigmoid'.*'logistic'"),
@@ -812,6 +813,28 @@ def test_epochs_are_run_several_at_once_but_not_for_long(monkeypatch):
     sizes.clear()
     run_training(Clockwork(), np.zeros(1), 5, callback=lambda epoch, loss: False)
     assert sizes == [1] * 5
+
+
+@pytest.mark.parametrize("calls", [2, 3, 4])
+@pytest.mark.parametrize("with_callback", [False, True])
+def test_what_is_raised_between_calls_of_the_trainer_puts_the_parameters_back(monkeypatch, calls, with_callback):
+    """As a handler of a signal may raise anywhere, here where the time is asked for."""
+    params, countdown = np.zeros(3), iter(range(calls, -1, -1))
+
+    class Adding:
+        def run(self, n_epochs):
+            params[:] += n_epochs
+            return EpochLosses(np.ones(n_epochs), np.ones(n_epochs))
+
+    def clock():
+        if next(countdown) == 0:
+            raise TimeoutError
+        return 0.0
+
+    monkeypatch.setattr("fastmlp.training.perf_counter", clock)
+    with pytest.raises(TimeoutError):
+        run_training(Adding(), params, 60, (lambda epoch, loss: False) if with_callback else None)
+    assert params.tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("hidden", [(), (3,), (3, 4)])

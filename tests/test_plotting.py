@@ -215,6 +215,24 @@ class TestNetworkDisplay:
         hidden = getattr(clf.activation, "name", clf.activation)
         assert (f"layer 1\n{hidden}" in texts(display)) == (clf.n_layers_ > 2)
 
+    @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+    def test_a_drawn_estimator_keeps_its_weights(self):
+        clf = MLPClassifier(hidden_layer_sizes=(3,), max_iter=2, warm_start=True).fit(XOR_X, XOR_Y)
+        display = NetworkDisplay.from_estimator(clf)
+        before = [W.copy() for W in clf.coefs_]
+        clf.coefs_[0][:] = 7.0
+        np.testing.assert_equal(display.coefs, before)
+        clf.coefs_ = [W.tolist() for W in before]
+        np.testing.assert_equal(NetworkDisplay.from_estimator(clf).coefs, before)
+
+    def test_no_network_in_it(self):
+        from sklearn.linear_model import LinearRegression
+        from sklearn.pipeline import make_pipeline
+
+        for estimator in (LinearRegression(), make_pipeline(MLPRegressor(solver="lbfgs"))):
+            with pytest.raises(TypeError, match=r"MLPClassifier or MLPRegressor, got (LinearRegression|Pipeline)"):
+                NetworkDisplay.from_estimator(estimator.fit(XOR_X, XOR_Y))
+
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 class TestLossCurveDisplay:

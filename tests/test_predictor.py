@@ -119,6 +119,14 @@ def test_subclasses_of_arrays_are_taken_for_arrays(activation, dtype, backend_na
         assert_same(np.asarray(out), result)
 
 
+def test_masked_entries_are_refused(dtype, backend_name):
+    predictor = Network([3, 4, 2], dtype=dtype, random_state=0, backend=backend_name).predictor()
+    x = np.ma.masked_array(ROWS[:5, :3].astype(dtype), mask=False)
+    x[1, 2] = np.ma.masked
+    with pytest.raises(ValueError, match="x must not have masked entries, got 1"):
+        predictor(x)
+
+
 class Claiming(np.ndarray):
     """An array that says of itself what is not so."""
 

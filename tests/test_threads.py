@@ -843,12 +843,26 @@ def test_the_interpreter_ends_while_threads_compute():
     assert (done.returncode, done.stdout, done.stderr) == (0, "ending\n", "")
 
 
-def test_importing_starts_no_thread_and_no_threadpoolctl():
+@needs_c
+@pytest.mark.parametrize("name", ["Network", "MLPRegressor"])
+@pytest.mark.parametrize("limits", ["1", "1, user_api='fastmlp'"])
+def test_threadpoolctl_limits_the_first_call(name, limits):
+    done = run_python(f"""
+        from fastmlp import {name}
+        from fastmlp._threads import threads
+        from threadpoolctl import threadpool_limits
+        with threadpool_limits({limits}):
+            print(*threads())
+    """)
+    assert done.stdout == "1 False\n", done.stderr
+
+
+def test_importing_starts_no_thread_and_nothing_heavy():
     done = run_python("""
         import sys, threading
         import fastmlp
         from fastmlp import Network
-        print([name for name in ("threadpoolctl", "sklearn", "scipy") if name in sys.modules])
+        print([name for name in ("sklearn", "scipy", "numba") if name in sys.modules])
     """)
     assert done.stdout == "[]\n", done.stderr
 

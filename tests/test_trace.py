@@ -224,6 +224,13 @@ def test_a_derivative_that_is_not_finite(second, expected):
     assert f"dL/dw[1]_11 = {expected:g}" in str(explanation)
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_that_overflow_need_no_warning():
+    traced = Network.from_weights([[[1.0], [1.0]]], [[0.0]]).trace([1.7e308, 1.7e308], [1.0])
+    assert traced.z[1].item() == math.inf
+    assert traced.dW[1][0].tolist() == [math.inf, math.inf]
+
+
 def test_a_sum_beyond_the_numbers():
     net = Network.from_weights([[[1.0]], [[1e154, 1e154]]], [[0.0], [0.0, 0.0]], activation="identity")
     explanation = net.explain([1.0], [-5e153, -5e153], 1, 1, 1)

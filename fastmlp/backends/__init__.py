@@ -13,6 +13,7 @@ import os
 import sys
 import threading
 import warnings
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -270,6 +271,12 @@ def get_backend(name: str = "auto") -> Backend:
             if backend is None:
                 backend = _instances[name] = _first_importable() if name == "auto" else _instantiate(name)
     return backend
+
+
+def load_c_core() -> None:
+    """Load what the C backend is compiled to, where there is one: threadpoolctl limits only what is loaded by then."""
+    with suppress(ImportError):
+        importlib.import_module("fastmlp.backends.c")
 
 
 def available_backends() -> tuple[str, ...]:

@@ -131,7 +131,7 @@ class NetworkDisplay:
         Raises
         ------
         TypeError
-            When `estimator` is a `fastmlp.Network`, or an option has another type than `plot` takes.
+            When `estimator` is no MLPClassifier or MLPRegressor, or an option has another type than `plot` takes.
         ValueError
             When an option is out of its range.
         sklearn.exceptions.NotFittedError
@@ -151,9 +151,15 @@ class NetworkDisplay:
 
         check_no_network(estimator, "from_network")
         check_is_fitted(estimator)
+        if not all(hasattr(estimator, name) for name in ("activation", "coefs_", "intercepts_", "out_activation_")):
+            raise TypeError(
+                f"Expected a fitted MLPClassifier or MLPRegressor, got {type(estimator).__name__}; of a pipeline or a "
+                "search pass the one within."
+            )
+        coefs, intercepts = ([np.array(a) for a in arrays] for arrays in (estimator.coefs_, estimator.intercepts_))
         hidden = getattr(estimator.activation, "name", estimator.activation)
-        names = [hidden] * (len(estimator.coefs_) - 1) + [estimator.out_activation_]
-        return cls(coefs=estimator.coefs_, intercepts=estimator.intercepts_, names=names).plot(ax, **options)
+        names = [hidden] * (len(coefs) - 1) + [estimator.out_activation_]
+        return cls(coefs=coefs, intercepts=intercepts, names=names).plot(ax, **options)
 
     @classmethod
     def from_trace(cls, trace: Trace, *, ax: Axes | None = None, **options: Any) -> NetworkDisplay:
@@ -205,7 +211,7 @@ class NetworkDisplay:
         ax : matplotlib Axes, optional
             None: axes of a new figure, as large as the diagram needs.
         max_units : int, default=10
-            Units of a layer that are drawn; of more the middle is left out.
+            Rows of units that are drawn; a layer of more units has a gap before the last in place of one of them.
         numbers : bool or None, default=None
             Whether weights and biases are written on the diagram. None: where no layer has more than 4 units.
         precision : int, default=3
