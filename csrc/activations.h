@@ -52,6 +52,7 @@ static inline V(t) K(tanh_value)(V(t) z, const V(t) * p)
     (void)p;
     return K(vtanh)(z);
 }
+FM_INLINE void K(tanh_values)(const int vectors, const V(t) * z, V(t) * a) { K(vtanh_abreast)(vectors, z, a); }
 static inline V(t) K(tanh_derivative)(V(t) a, const V(t) * p)
 {
     (void)p;
@@ -182,15 +183,16 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
 
 #endif
 
-/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), whether it draws (DRAWS or PLAIN),
- * number of parameters. softmax, which is not element-wise, follows the list's last entry. */
+/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), whether it draws (DRAWS), and else whether
+ * there is a values(vectors, z, a) that is faster for several vectors (ABREAST) or not (PLAIN), number of parameters.
+ * softmax, which is not element-wise, follows the list's last entry. */
 #ifndef FM_ACTIVATIONS
 #define FM_ACTIVATIONS(X)                      \
     X(identity, OUTPUT, PLAIN, 0)              \
     X(linear, OUTPUT, PLAIN, 2)                \
     X(step, NOTHING, PLAIN, 0)                 \
     X(logistic, OUTPUT, PLAIN, 0)              \
-    X(tanh, OUTPUT, PLAIN, 0)                  \
+    X(tanh, OUTPUT, ABREAST, 0)                \
     X(relu, OUTPUT, PLAIN, 0)                  \
     X(leaky_relu, OUTPUT, PLAIN, 1)            \
     X(randomized_leaky_relu, OUTPUT, DRAWS, 2) \

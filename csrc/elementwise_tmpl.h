@@ -18,6 +18,26 @@ FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params,
     }
 }
 
+typedef void K(several)(const int vectors, const V(t) * x, V(t) * y);
+
+/* out[i] = f(x[i]), by `several` as long as there are so many vectors. */
+FM_INLINE void K(map_abreast)(int64_t n, const REAL *x, REAL *out, K(several) * several, K(unary) * f)
+{
+    enum { GROUP = FM_ABREAST * V(width) };
+    int64_t i = 0;
+    for (; i + GROUP <= n; i += GROUP) {
+        V(t) z[FM_ABREAST], a[FM_ABREAST];
+        FM_UNROLL(4)
+        for (int j = 0; j < FM_ABREAST; j++)
+            z[j] = V(load)(x + i + j * V(width));
+        several(FM_ABREAST, z, a);
+        FM_UNROLL(4)
+        for (int j = 0; j < FM_ABREAST; j++)
+            V(store)(out + i + j * V(width), a[j]);
+    }
+    K(map)(n - i, x + i, out + i, NULL, 0, f, 0);
+}
+
 /* Uniform random numbers of the elements of a block, from its first element on: FM_DRAWN of them at a time. */
 typedef struct K(source) {
     const fm_draw *draw; /* NULL: all numbers are 1/2 */
@@ -102,6 +122,12 @@ FM_INLINE void K(map_drawing)(int64_t n, const REAL *x, REAL *out, const double 
         (void)draw;                                                                                                 \
         K(map)(n, z, a, params, n_params, K(name##_value), 0);                                                      \
     }
+#define FM_VALUE_ABREAST(name, n_params)                                                                            \
+    static void K(name##_value_array)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw) \
+    {                                                                                                               \
+        (void)params, (void)draw;                                                                                   \
+        K(map_abreast)(n, z, a, K(name##_values), K(name##_value));                                                 \
+    }
 #define FM_DERIVATIVE_PLAIN(name, n_params)                                                             \
     static void K(name##_derivative_array)(int64_t n, const void *v, void *delta, const double *params, \
                                            const fm_draw *draw)                                         \
@@ -109,6 +135,7 @@ FM_INLINE void K(map_drawing)(int64_t n, const REAL *x, REAL *out, const double 
         (void)draw;                                                                                     \
         K(map)(n, v, delta, params, n_params, K(name##_derivative), 1);                                 \
     }
+#define FM_DERIVATIVE_ABREAST(name, n_params) FM_DERIVATIVE_PLAIN(name, n_params)
 #define FM_DRAWING_KERNEL(name, part, n_params, multiply)                                           \
     static void K(name##_##part##_array)(int64_t n, const void *v, void *out, const double *params, \
                                          const fm_draw *draw)                                       \
@@ -363,6 +390,9 @@ FM_VMATH_KERNEL(vsqrt)
 FM_VMATH_KERNEL(vexp)
 FM_VMATH_KERNEL(vexpm1)
 FM_VMATH_KERNEL(vlog1p)
-FM_VMATH_KERNEL(vtanh)
 FM_VMATH_KERNEL(vlog)
 FM_VMATH_KERNEL(vlogistic)
+static void K(vtanh_array)(int64_t n, const void *x, void *out)
+{
+    K(map_abreast)(n, x, out, K(vtanh_abreast), K(tanh_value));
+}

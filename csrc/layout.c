@@ -23,11 +23,11 @@ int fm_activation_needs(int index)
 
 int fm_activation_draws(int index)
 {
-    enum { PLAIN, DRAWS };
+    enum { PLAIN, ABREAST, DRAWS };
 #define FM_ENTRY(name, needs, draws, n_params) draws,
     static const int drawing[] = {FM_ACTIVATIONS(FM_ENTRY) PLAIN};
 #undef FM_ENTRY
-    return index >= 0 && index < FM_N_ACTIVATIONS ? drawing[index] : 0;
+    return index >= 0 && index < FM_N_ACTIVATIONS && drawing[index] == DRAWS;
 }
 
 int fm_ending(int activation, int derivative_wanted)

@@ -14,6 +14,7 @@ typedef struct K(formula) {
 #define FM_FORMULA_DRAWS_PREACTIVATION(name) {NULL, NULL},
 #define FM_FORMULA_PLAIN_OUTPUT(name) {K(name##_value), K(name##_derivative)},
 #define FM_FORMULA_PLAIN_PREACTIVATION(name) FM_FORMULA_PLAIN_OUTPUT(name)
+#define FM_FORMULA_ABREAST_OUTPUT(name) FM_FORMULA_PLAIN_OUTPUT(name)
 #define FM_FORMULA_PLAIN_NOTHING(name) {K(name##_value), NULL},
 #define FM_ENTRY(name, needs, draws, n_params) FM_FORMULA_##draws##_##needs(name)
 static const K(formula) K(formulas)[] = {FM_ACTIVATIONS(FM_ENTRY)};

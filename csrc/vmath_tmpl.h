@@ -112,6 +112,10 @@ static const double K(vlog_table)[LOG_TERMS] = {
 };
 #endif
 
+/* Vectors that functions with this word in their names may take side by side, at most: where a function is one long chain
+ * of operations, a processor that looks ahead finds too few others one function after the other. */
+#define FM_ABREAST 4
+
 /* The first n terms, 4 at most, of c[0] + c[1] x + ... */
 static inline V(t) K(vpolynomial4)(const REAL *c, int n, V(t) x, V(t) x2)
 {
@@ -201,17 +205,36 @@ static inline V(t) K(vlogistic)(V(t) x)
  *
  * ulp: tanh f32 fma 1.432 at 0x1.a169aep+2, got 0x1.ffff6cp-1, want 0x1.ffff6ep-1
  * ulp: tanh f32 scalar 1.432 at 0x1.a169bp+2, got 0x1.ffff6cp-1, want 0x1.ffff6ep-1 */
+FM_INLINE void K(vtanh_abreast)(const int vectors, const V(t) * x, V(t) * y)
+{
+    V(t) t[FM_ABREAST];
+    V(int) interval[FM_ABREAST];
+    FM_UNROLL(4)
+    for (int j = 0; j < vectors; j++) {
+        t[j] = V(min)(V(set1)(TANH_MAX), V(abs)(x[j]));
+        const V(t) u = V(fma)(t[j], V(set1)(TANH_SCALE), V(set1)(TANH_OFFSET));
+        interval[j] = V(ishr)(V(bits)(u), TANH_HALF_OCTAVE);
+    }
+    FM_UNROLL(4)
+    for (int j = 0; j < vectors; j++) {
+        t[j] = V(sub)(t[j], V(lookup)(K(vtanh_table)[0], interval[j]));
+        y[j] = V(lookup)(K(vtanh_table)[TANH_DEGREE + 1], interval[j]);
+    }
+    FM_UNROLL(8)
+    for (int k = TANH_DEGREE; k > 0; k--) {
+        FM_UNROLL(4)
+        for (int j = 0; j < vectors; j++)
+            y[j] = V(fma)(y[j], t[j], V(lookup)(K(vtanh_table)[k], interval[j]));
+    }
+    FM_UNROLL(4)
+    for (int j = 0; j < vectors; j++)
+        y[j] = V(copysign)(y[j], x[j]);
+}
 static inline V(t) K(vtanh)(V(t) x)
 {
-    const V(t) a = V(min)(V(set1)(TANH_MAX), V(abs)(x));
-    const V(t) u = V(fma)(a, V(set1)(TANH_SCALE), V(set1)(TANH_OFFSET));
-    const V(int) interval = V(ishr)(V(bits)(u), TANH_HALF_OCTAVE);
-    const V(t) t = V(sub)(a, V(lookup)(K(vtanh_table)[0], interval));
-    V(t) y = V(lookup)(K(vtanh_table)[TANH_DEGREE + 1], interval);
-    FM_UNROLL(8)
-    for (int k = TANH_DEGREE; k > 0; k--)
-        y = V(fma)(y, t, V(lookup)(K(vtanh_table)[k], interval));
-    return V(copysign)(y, x);
+    V(t) y;
+    K(vtanh_abreast)(1, &x, &y);
+    return y;
 }
 #else
 /* |x| < 0.625: x + x^3 P(x^2). Beyond, where the quotient is smaller than the result and so are its errors:
@@ -230,6 +253,12 @@ static inline V(t) K(vtanh)(V(t) x)
     const V(t) power = K(vpower)(field);
     const V(t) ratio = V(div)(V(set1)((REAL)2), V(fma)(q, power, V(add)(power, one)));
     return V(copysign)(V(select)(V(lt)(a, V(set1)((REAL)0.625)), small, V(sub)(one, ratio)), x);
+}
+FM_INLINE void K(vtanh_abreast)(const int vectors, const V(t) * x, V(t) * y)
+{
+    FM_UNROLL(4)
+    for (int j = 0; j < vectors; j++)
+        y[j] = K(vtanh)(x[j]);
 }
 #endif
 
