@@ -71,6 +71,15 @@ static inline V(t) K(relu_derivative)(V(t) a, const V(t) * p)
     return V(select)(V(le)(a, V(zero)()), V(zero)(), V(set1)(1));
 }
 
+/* delta g'(v), where g' is a literal. ReLU lets nothing through where it is closed, infinity neither, of which 0 would make
+ * NaN; so scikit-learn and PyTorch. */
+FM_INLINE V(t) K(backward)(V(t) delta, V(t) v, const V(t) * p, K(unary) * derivative)
+{
+    if (derivative == K(relu_derivative))
+        return V(select)(V(le)(v, V(zero)()), V(zero)(), delta);
+    return V(mul)(delta, derivative(v, p));
+}
+
 /* leaky_relu: z where z > 0, else alpha z; the output has z's sign because alpha >= 0. The derivative at 0 is alpha. */
 static inline V(t) K(leaky_relu_value)(V(t) z, const V(t) * p)
 {

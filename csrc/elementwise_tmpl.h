@@ -1,7 +1,7 @@
 /* Element-wise kernels on flat arrays: activations, updates, sums, and the elementary functions for tests.
  * Part of kernels_tmpl.h. */
 
-/* out[i] = f(x[i]), or with multiply out[i] *= f(x[i]); with literals the calls are inlined. */
+/* out[i] = f(x[i]), or with multiply out[i] times f(x[i]), a derivative; with literals the calls are inlined. */
 FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params, K(unary) * f,
                       const int multiply)
 {
@@ -9,12 +9,14 @@ FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params,
     for (int i = 0; i < n_params; i++)
         p[i] = V(set1)((REAL)params[i]);
     int64_t i = 0;
-    for (; i + V(width) <= n; i += V(width))
-        V(store)(out + i, multiply ? V(mul)(V(load)(out + i), f(V(load)(x + i), p)) : f(V(load)(x + i), p));
+    for (; i + V(width) <= n; i += V(width)) {
+        const V(t) v = V(load)(x + i);
+        V(store)(out + i, multiply ? K(backward)(V(load)(out + i), v, p, f) : f(v, p));
+    }
     if (i < n) {
         const V(mask) rest = V(first)(n - i);
         const V(t) v = V(load_first)(x + i, rest);
-        V(store_first)(out + i, rest, multiply ? V(mul)(V(load_first)(out + i, rest), f(v, p)) : f(v, p));
+        V(store_first)(out + i, rest, multiply ? K(backward)(V(load_first)(out + i, rest), v, p, f) : f(v, p));
     }
 }
 

@@ -110,5 +110,5 @@ static void K(row_delta)(int64_t n, int64_t k, const void *delta, const void *w,
         sum = K(row_product_transposed)(k, n, delta, w);
     }
     K(spread)(params, p);
-    K(store_units)(k, out, V(mul)(sum, K(formulas)[activation].derivative(V(load_first)(v, in), p)));
+    K(store_units)(k, out, K(backward)(sum, V(load_first)(v, in), p, K(formulas)[activation].derivative));
 }

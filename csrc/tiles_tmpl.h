@@ -122,7 +122,7 @@ FM_INLINE void K(end)(const int rows, const int vectors, const int multiply, K(u
             }
             const REAL *place = v + j * V(width);
             const V(t) needed = j == vectors - 1 ? V(load_first)(place, t->last) : V(load)(place);
-            acc[i][j] = V(mul)(acc[i][j], f(needed, NULL));
+            acc[i][j] = K(backward)(acc[i][j], needed, NULL, f);
         }
         if (multiply)
             v += t->ldc;

@@ -62,6 +62,8 @@ class Activation(Entry):
         Whether `value` and `derivative` take, after the parameters, an array ``u`` of uniform random numbers.
     ordered : tuple of str
         Parameters none of which may be less than the one before.
+    gates : bool
+        Whether the derivative is 0 or 1, and a 0 lets no gradient through, one that is not finite neither.
 
     Examples
     --------
@@ -86,6 +88,7 @@ class Activation(Entry):
     reason: str = ""
     draws: bool = False
     ordered: tuple[str, ...] = ()
+    gates: bool = False
 
     @classmethod
     def registry(cls) -> Mapping[str, Activation]:
@@ -195,7 +198,8 @@ class Activation(Entry):
         v = a if self.needs == "output" else z
         if self.jacobian_product is not None:
             return self.jacobian_product(v, grad, *parameters)
-        return grad * self.derivative(v, *self.arguments(v, parameters, u))
+        slope = self.derivative(v, *self.arguments(v, parameters, u))
+        return np.where(slope == 0, slope, grad) if self.gates else grad * slope
 
 
 REAL = Interval()
@@ -370,7 +374,9 @@ _ENTRIES = (
     ),
     Activation("logistic", _logistic, _logistic_derivative, "output", UNIT),  # 1 / (1 + exp(-z))
     Activation("tanh", _tanh, _tanh_derivative, "output", Interval(-1, 1, closed="neither")),
-    Activation("relu", _relu, _relu_derivative, "output", Interval(0, math.inf, closed="left")),  # max(z, 0)
+    Activation(
+        "relu", _relu, _relu_derivative, "output", Interval(0, math.inf, closed="left"), gates=True
+    ),  # max(z, 0)
     Activation(
         "leaky_relu",  # z where z > 0, else alpha * z
         _leaky_relu,

@@ -273,7 +273,7 @@ def _numbers(net: Network, x: np.ndarray, y: np.ndarray) -> Trace:
     delta, dL_da = _at_the_outputs(spec, a[spec.n_layers], y.T, slope[spec.n_layers])
     for n in reversed(layers[:-1]):
         dL_da[n] = W[n + 1].T @ delta[n + 1]
-        delta[n] = _through(slope[n], dL_da[n])
+        delta[n] = _through(slope[n], dL_da[n], get_activation(spec.activations[n - 1][0]).gates)
     delta, dL_da = dict(sorted(delta.items())), dict(sorted(dL_da.items()))
     dW = {n: delta[n] @ a[n - 1].T + net.alpha * W[n] for n in layers}
     db = {n: delta[n].copy() for n in layers}
@@ -294,8 +294,10 @@ def _at_the_outputs(
     return {last: exact}, {last: dL_da} if np.abs(delta - exact).max() <= rounding else {}
 
 
-def _through(slope: np.ndarray, grad: np.ndarray) -> np.ndarray:
-    """Return dL/dz, given dL/da and da/dz."""
+def _through(slope: np.ndarray, grad: np.ndarray, gates: bool = False) -> np.ndarray:
+    """Return dL/dz, given dL/da and da/dz; gates: of the activation."""
+    if gates:
+        return np.where(slope == 0, slope, grad)
     return slope * grad if slope.shape[1] == 1 else slope.T @ grad
 
 

@@ -387,6 +387,19 @@ def test_sample_weights_that_gradients_cannot_be_divided_by(weight, solver):
     model.fit(X.astype(np.float64), X[:, 0], sample_weight=np.full(50, weight))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_relu_that_diverges_goes_on_as_in_scikit_learn():
+    """Once the output's deltas are beyond all numbers, closed units keep theirs out of the weights."""
+    rng = np.random.RandomState(7)
+    X = rng.randn(60, 3) * 10
+    y = X @ rng.randn(3) * 100
+    options = {"solver": "sgd", "learning_rate_init": 0.1, "random_state": 0, "max_iter": 30}
+    ours, theirs = (kind(hidden_layer_sizes=(10, 10), **options).fit(X, y) for kind in (MLPRegressor, SklearnRegressor))
+    assert (ours.n_iter_, ours.loss_) == (theirs.n_iter_, np.inf)
+    for own, other in zip(ours.coefs_, theirs.coefs_, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-6)
+
+
 def test_early_stopping_needs_scores_from_before(iris):
     model = MLPClassifier((4,), max_iter=2, warm_start=True, random_state=0)
     with warnings.catch_warnings():

@@ -712,6 +712,26 @@ class TestFit:
             net.fit(X, Y, batch_size=6, shuffle=False, sample_weight=weights)
         np.testing.assert_array_equal(net.get_parameters(), before)
 
+    @pytest.mark.parametrize("solver", ["sgd", "adam"])
+    @pytest.mark.parametrize(
+        ("dtype", "weight", "alpha"),
+        [("float32", 1e-40, 0), ("float32", 1e-41, 1e-9), ("float64", 1e-310, 0), ("float64", 1e-311, 1e-9)],
+    )
+    def test_weights_of_a_batch_whose_reciprocal_is_no_number(self, backend, dtype, weight, alpha, solver):
+        """The last batch's; the sum of all weights is as usual."""
+        weights = np.ones(20)
+        weights[15:] = weight
+        trained = []
+        for name in (backend.name, "numpy"):
+            net, X, Y = random_case(n=20, backend=name, dtype=dtype, alpha=alpha)
+            options = {"momentum": 0.0, "nesterov": False} if solver == "sgd" else {}
+            net.fit(X, Y, sample_weight=weights, batch_size=5, epochs=1, shuffle=False, solver=solver, **options)
+            trained.append(net.get_parameters())
+        scale = np.abs(trained[1]).max()
+        assert np.isfinite(scale)
+        # Numbers below the smallest normal one have fewer digits than others: of 1e-311 twelve, of 1e-41 thirteen bits.
+        np.testing.assert_allclose(trained[0], trained[1], rtol=1e-3, atol=1e-5 * scale)
+
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
     def test_an_interrupt_keeps_what_was_learned(self, backend):
         if threading.current_thread() is not threading.main_thread():
@@ -813,6 +833,26 @@ def test_epochs_are_run_several_at_once_but_not_for_long(monkeypatch):
     sizes.clear()
     run_training(Clockwork(), np.zeros(1), 5, callback=lambda epoch, loss: False)
     assert sizes == [1] * 5
+
+
+@pytest.mark.parametrize(
+    ("n", "hidden", "outputs"), [(1, 3, 1), (1, 20, 3), (7, 3, 1), (7, 5, 3), (40, 20, 7), (300, 70, 60)]
+)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
+def test_a_unit_that_relu_closes_lets_no_infinity_through(backend, n, hidden, outputs, dtype):
+    """As in scikit-learn and PyTorch; 0 times infinity would be NaN."""
+    large = 1e30 if dtype == "float32" else 1e200
+    first, second = np.ones((1, hidden)), np.ones((hidden, outputs))
+    first[0, ::2], second[::2] = -1, large
+    intercepts = [np.zeros(hidden), np.full(outputs, large)]
+    net = Network.from_weights([first, second], intercepts, activation="relu", dtype=dtype, backend=backend.name)
+    dW, db = net.gradients(np.ones((n, 1)), np.zeros((n, outputs)))
+    assert np.isfinite(dW[0]).all()
+    assert not dW[0][0, ::2].any()
+    assert not db[0][::2].any()
+    np.testing.assert_allclose(dW[0][0, 1::2], large * outputs, rtol=1e-5)
+    np.testing.assert_array_equal(net.trace([1.0], np.zeros(outputs)).dW[1][::2], 0)
 
 
 @pytest.mark.parametrize("calls", [2, 3, 4])

@@ -454,7 +454,7 @@ def _train_entry(
             run.t += 1
             sizes = (network.n_coefs, network.n_parameters, run.t)
             state = (params, grad, pointer(m), pointer(v))
-            call(run.update, (*sizes, pointer(hyper), run.alpha, 1 / run.weight, *state))
+            call(run.update, (*sizes, pointer(hyper), run.alpha, run.weight, *state))
             run.row += rows
             run.batch_row = 0
             spent += _flops(layers, left, 3) + _STEP + 10 * network.n_parameters

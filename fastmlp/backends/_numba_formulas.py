@@ -43,6 +43,7 @@ def scalar(formula: Callable, real: type) -> Callable:
 # part of the key under which Numba keeps what it has compiled, and compiled functions have no lasting identity.)
 formula = factors = rule = exp = real = None
 count = n_hyper = n_factors = 0
+smallest_normal = large = 0.0
 eps = 0.0
 
 
@@ -60,6 +61,15 @@ def _derivative(rows, n, ld, v, d, parameters, u):
     block = to_fixed_tuple(carray(parameters, (count,)), count)
     for i in range(size):
         d[i] *= formula(v[i], *block)
+
+
+def _gate(rows, n, ld, v, d, parameters, u):
+    size = rows * ld
+    v, d = carray(v, (size,)), carray(d, (size,))
+    block = to_fixed_tuple(carray(parameters, (count,)), count)
+    for i in range(size):
+        if formula(v[i], *block) == 0:
+            d[i] = 0
 
 
 def _drawing_value(rows, n, ld, z, a, parameters, u):
@@ -115,7 +125,7 @@ def _loss_derivative(size, a, y, out):
         out[i] = formula(a[i], y[i])
 
 
-def _update(n_coefs, n_parameters, t, hyper, alpha, scale, w, g, m, v):
+def _update(n_coefs, n_parameters, t, hyper, alpha, weight, w, g, m, v):
     w, g = carray(w, (n_parameters,)), carray(g, (n_parameters,))
     m, v = carray(m, (n_parameters,)), carray(v, (n_parameters,))
     of_step = factors(t, *to_fixed_tuple(carray(hyper, (n_hyper,)), n_hyper))
@@ -123,11 +133,14 @@ def _update(n_coefs, n_parameters, t, hyper, alpha, scale, w, g, m, v):
     for i in range(n_factors):
         rounded[i] = of_step[i]
     block = to_fixed_tuple(rounded, n_factors)
-    share, penalty = real(scale), real(alpha * scale)
+    # The reciprocal of a tiny weight may be more than the type holds.
+    part = 1.0 if abs(weight) >= smallest_normal else large
+    scale = 1 / (weight * part)
+    share, first, penalty = real(scale), real(part), real(alpha * scale * part)
     for i in range(n_coefs):
-        w[i], m[i], v[i] = rule(w[i], g[i] * share + penalty * w[i], m[i], v[i], *block)
+        w[i], m[i], v[i] = rule(w[i], g[i] * first * share + penalty * w[i], m[i], v[i], *block)
     for i in range(n_coefs, n_parameters):
-        w[i], m[i], v[i] = rule(w[i], g[i] * share, m[i], v[i], *block)
+        w[i], m[i], v[i] = rule(w[i], g[i] * first * share, m[i], v[i], *block)
 
 
 _COUPLED = {"softmax": (_softmax, _softmax_backward)}
@@ -160,6 +173,8 @@ def activation_kernel(entry: Activation, real: type, *, derivative: bool) -> Any
     if entry.jacobian_product is not None:
         return kernel(_COUPLED[name][derivative], title, _block_signature(real), exp=module_of(real).exp)
     formula = scalar(entry.derivative if derivative else entry.value, real)
+    if entry.gates and derivative:
+        template = _gate
     if entry.draws:
         template = _drawing_derivative if derivative else _drawing_value
     return kernel(template, title, _block_signature(real), formula=formula, count=n)
@@ -186,10 +201,10 @@ def loss_kernel(entry: Loss, real: type, *, categorical: bool, derivative: bool)
 
 @cache
 def update_kernel(name: str, real: type) -> Any:
-    """Return the kernel ``(n_coefs, n_parameters, t, hyper, alpha, scale, w, g, m, v)`` of a solver.
+    """Return the kernel ``(n_coefs, n_parameters, t, hyper, alpha, weight, w, g, m, v)`` of a solver.
 
     It updates w and the moments m and v, which may be one vector where the solver has fewer, with the gradient
-    ``g * scale``, plus ``alpha * scale * w`` for the coefs.
+    ``g / weight``, plus ``alpha / weight * w`` for the coefs.
     """
     entry = SOLVERS[name]
     rule, tiny = scalar(entry.rule, real), np.finfo(real).tiny
@@ -212,4 +227,6 @@ def update_kernel(name: str, real: type) -> Any:
         n_hyper=len(entry.hyperparameters),
         n_factors=len(entry.factors(1, *entry.hyperparameters.values())),
         real=real,
+        smallest_normal=float(tiny),
+        large=2.0**100 if real is np.float32 else 2.0**1000,
     )
