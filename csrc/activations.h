@@ -71,8 +71,8 @@ static inline V(t) K(relu_derivative)(V(t) a, const V(t) * p)
     return V(select)(V(le)(a, V(zero)()), V(zero)(), V(set1)(1));
 }
 
-/* delta g'(v), where g' is a literal. ReLU lets nothing through where it is closed, infinity neither, of which 0 would make
- * NaN; so scikit-learn and PyTorch. */
+/* delta g'(v). Where ReLU is closed that is 0 also of a delta that is not finite, as in scikit-learn and PyTorch; the
+ * product would be NaN. */
 FM_INLINE V(t) K(backward)(V(t) delta, V(t) v, const V(t) * p, K(unary) * derivative)
 {
     if (derivative == K(relu_derivative))
@@ -192,9 +192,9 @@ static inline V(t) K(exp_derivative)(V(t) a, const V(t) * p)
 
 #endif
 
-/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), whether it draws (DRAWS), and else whether
- * there is a values(vectors, z, a) that is faster for several vectors (ABREAST) or not (PLAIN), number of parameters.
- * softmax, which is not element-wise, follows the list's last entry. */
+/* The list: name, what the derivative needs (OUTPUT, PREACTIVATION or NOTHING), its kind, number of parameters. Kinds:
+ * DRAWS; ABREAST, with a values(vectors, z, a) that is faster for several vectors; PLAIN. softmax, which is not
+ * element-wise, follows the list's last entry. */
 #ifndef FM_ACTIVATIONS
 #define FM_ACTIVATIONS(X)                      \
     X(identity, OUTPUT, PLAIN, 0)              \

@@ -1,7 +1,8 @@
 /* Element-wise kernels on flat arrays: activations, updates, sums, and the elementary functions for tests.
  * Part of kernels_tmpl.h. */
 
-/* out[i] = f(x[i]), or with multiply out[i] times f(x[i]), a derivative; with literals the calls are inlined. */
+/* out[i] = f(x[i]), or with multiply out[i] goes back through the derivative f at x[i]; with literals the calls are
+ * inlined. */
 FM_INLINE void K(map)(int64_t n, const REAL *x, REAL *out, const double *params, int n_params, K(unary) * f,
                       const int multiply)
 {

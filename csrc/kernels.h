@@ -37,8 +37,8 @@ typedef struct fm_draw {
 typedef struct fm_activation_kernel {
     /* a[i] = g(z[i]) */
     void (*value)(int64_t n, const void *z, void *a, const double *params, const fm_draw *draw);
-    /* delta[i] *= g'(v[i]), v being what the activation needs (its output or the pre-activation); NULL for activations
-     * without a derivative */
+    /* delta[i] *= g'(v[i]), v being what the activation needs (its output or the pre-activation), by K(backward), for
+     * which ReLU's 0 times infinity is 0; NULL for activations without a derivative */
     void (*derivative)(int64_t n, const void *v, void *delta, const double *params, const fm_draw *draw);
 } fm_activation_kernel;
 
@@ -83,8 +83,8 @@ typedef struct fm_kernels {
     /* c (m, n) = bias (n), or zero where bias is NULL, + a (m, k) b (k, n); each element one chain of fma over k
      * ascending. ahead: 0, or how many elements behind those of a the rows lie that will be asked for later, to be fetched
      * from distant memory meanwhile; nothing need be there. ending: 0, or what fm_ending says of a value g, and c = g(c)
-     * in the end, or of a derivative g', and c *= g'(v); v (m, n), rows ldc apart: what that needs; it may be c. For a
-     * single column of the network use `dot`. */
+     * in the end, or of a derivative g', and c *= g'(v) as above; v (m, n), rows ldc apart: what that needs; it may be c.
+     * For a single column of the network use `dot`. */
     void (*product)(int64_t m, int64_t n, int64_t k, const void *a, int64_t lda, const void *b, int64_t ldb,
                     const void *bias, void *c, int64_t ldc, int64_t ahead, int ending, const void *v);
     /* out (m) = a (m, k) w (k) + bias[0]; 16 chains, lane k mod 16, added by halves, the bias (unless NULL) last. */

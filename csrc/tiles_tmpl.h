@@ -107,7 +107,7 @@ FM_INLINE void K(run_steps)(const int rows, const int vectors, const int transpo
     }
 }
 
-/* The accumulators of a tile become f of themselves or, with multiply, are multiplied by f of what the ending needs. */
+/* The accumulators of a tile become f of themselves or, with multiply, go back through the derivative f. */
 FM_INLINE void K(end)(const int rows, const int vectors, const int multiply, K(unary) * f, const K(tile) * t,
                       V(t) (*acc)[FM_ROW_VECTORS])
 {

@@ -112,8 +112,8 @@ static const double K(vlog_table)[LOG_TERMS] = {
 };
 #endif
 
-/* Vectors that functions with this word in their names may take side by side, at most: where a function is one long chain
- * of operations, a processor that looks ahead finds too few others one function after the other. */
+/* Most vectors that functions with this word in their names take side by side: of a function that is one long chain a
+ * processor that looks ahead finds too few operations that need not wait. */
 #define FM_ABREAST 4
 
 /* The first n terms, 4 at most, of c[0] + c[1] x + ... */

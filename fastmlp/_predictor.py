@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastmlp._threads import call_requesting
+from fastmlp._validation import check_unmasked
 from fastmlp.backends import Backend
 from fastmlp.spec import NetworkSpec
 
@@ -193,8 +194,7 @@ def _plain(array: Any, name: str, shape: object) -> np.ndarray:
 
 
 def _plain_rows(x: Any, width: int) -> np.ndarray:
-    if isinstance(x, np.ma.MaskedArray) and np.ma.is_masked(x):
-        raise ValueError(f"x must not have masked entries, got {np.ma.count_masked(x)}.")
+    check_unmasked("x", x)
     return _plain(x, "x", f"(n, {width})")
 
 

@@ -123,10 +123,23 @@ def get_limit() -> int:
     return available() if _limit is None else _limit
 
 
+def reported_limit() -> int:
+    """Return that number for threadpoolctl, which other libraries ask: it is no error, and reads nothing for good."""
+    return _without_limit() if _limit is None else _limit
+
+
 def set_limit(n_threads: int) -> None:
-    """Set that number for the process."""
+    """Set that number for the process. What holds without a limit, as is set again where a limit ends, is none."""
     global _limit
-    _limit = min(max(int(n_threads), 1), MOST)
+    n_threads = min(max(int(n_threads), 1), MOST)
+    _limit = None if n_threads == _without_limit() else n_threads
+
+
+def _without_limit() -> int:
+    try:
+        return available() if available.cache_info().currsize else _allowed()
+    except ValueError:
+        return MOST
 
 
 @lru_cache(maxsize=1)
@@ -147,6 +160,10 @@ def available() -> int:
     >>> available() >= 1
     True
     """
+    return _allowed()
+
+
+def _allowed() -> int:
     return min(_from_environment(), _processors(), _from_control_groups(Path("/")), MOST)
 
 
@@ -232,7 +249,7 @@ def register_with_threadpoolctl(version: str) -> None:
         filename_prefixes = ("_fastmlp_c",)
 
         def get_num_threads(self) -> int:
-            return get_limit()
+            return reported_limit()
 
         def set_num_threads(self, num_threads: int) -> None:
             set_limit(num_threads)

@@ -87,8 +87,7 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
     """
     if hasattr(array, "tocsr"):
         raise TypeError(f"{name} must be a dense array, got a sparse one of type {type(array).__name__}.")
-    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
-        raise ValueError(f"{name} must not have masked entries, got {np.ma.count_masked(array)}.")
+    check_unmasked(name, array)
     try:
         numbers = _without_missing(array) if hasattr(array, "to_numpy") else np.asarray(array)
     except ValueError as error:
@@ -97,6 +96,12 @@ def as_numbers(name: str, array: Any) -> np.ndarray:
         raise TypeError(f"{name} must hold real numbers (float, integer or bool), got a {type(array).__name__} object.")
     _check_kind(name, numbers.dtype)
     return numbers
+
+
+def check_unmasked(name: str, array: Any) -> None:
+    """Raise ValueError when an entry is masked."""
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise ValueError(f"{name} must not have masked entries, got {np.ma.count_masked(array)}.")
 
 
 def _without_missing(frame: Any) -> np.ndarray:

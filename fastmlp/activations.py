@@ -63,7 +63,7 @@ class Activation(Entry):
     ordered : tuple of str
         Parameters none of which may be less than the one before.
     gates : bool
-        Whether the derivative is 0 or 1, and a 0 lets no gradient through, one that is not finite neither.
+        Whether the derivative is 0 or 1, and where it is 0 the gradient ends, also one that is not finite.
 
     Examples
     --------
@@ -198,7 +198,29 @@ class Activation(Entry):
         v = a if self.needs == "output" else z
         if self.jacobian_product is not None:
             return self.jacobian_product(v, grad, *parameters)
-        slope = self.derivative(v, *self.arguments(v, parameters, u))
+        return self.through(self.derivative(v, *self.arguments(v, parameters, u)), grad)
+
+    def through(self, slope: np.ndarray, grad: np.ndarray) -> np.ndarray:
+        """Return the gradient with respect to ``z``, given ``g'(z)`` and the gradient with respect to ``a``.
+
+        Of units that are not coupled.
+
+        Parameters
+        ----------
+        slope, grad : ndarray of one shape
+
+        Returns
+        -------
+        ndarray of that shape
+            ``grad * slope``; of an activation that gates 0 where `slope` is, for any `grad`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from fastmlp.activations import ACTIVATIONS
+        >>> ACTIVATIONS["relu"].through(np.array([0.0, 1.0]), np.array([np.inf, 3.0]))
+        array([0., 3.])
+        """
         return np.where(slope == 0, slope, grad) if self.gates else grad * slope
 
 

@@ -165,10 +165,14 @@ class Trace:
 
 @dataclass(frozen=True)
 class Factor:
-    """One factor of the chain rule: its name, as ``"da[2]_1/dz[2]_1"``, and its value."""
+    """One factor of the chain rule: its name, as ``"da[2]_1/dz[2]_1"``, its value, and whether a path ends at its 0.
+
+    So it does at a unit that ReLU closes, whatever the other factors are.
+    """
 
     name: str
     value: float
+    closed: bool = False
 
 
 @dataclass(frozen=True)
@@ -186,6 +190,8 @@ class Path:
     @property
     def product(self) -> float:
         """Product of the factors: what this path adds to the derivative."""
+        if any(factor.closed for factor in self.factors):
+            return 0.0
         return math.prod(factor.value for factor in self.factors)
 
 
@@ -273,7 +279,7 @@ def _numbers(net: Network, x: np.ndarray, y: np.ndarray) -> Trace:
     delta, dL_da = _at_the_outputs(spec, a[spec.n_layers], y.T, slope[spec.n_layers])
     for n in reversed(layers[:-1]):
         dL_da[n] = W[n + 1].T @ delta[n + 1]
-        delta[n] = _through(slope[n], dL_da[n], get_activation(spec.activations[n - 1][0]).gates)
+        delta[n] = _through(spec, n, slope[n], dL_da[n])
     delta, dL_da = dict(sorted(delta.items())), dict(sorted(dL_da.items()))
     dW = {n: delta[n] @ a[n - 1].T + net.alpha * W[n] for n in layers}
     db = {n: delta[n].copy() for n in layers}
@@ -286,7 +292,7 @@ def _at_the_outputs(
     """Return dL/dz and dL/da of the outputs, by the layer's number; no dL/da where it does not lead to dL/dz."""
     last, output = spec.n_layers, spec.activations[-1][0]
     dL_da = spec.loss_entry.gradient(a.T, y.T, output).T
-    delta = _through(slope, dL_da)
+    delta = _through(spec, last, slope, dL_da)
     if output not in spec.loss_entry.canonical:
         return {last: delta}, {last: dL_da}
     exact = a - y
@@ -294,11 +300,11 @@ def _at_the_outputs(
     return {last: exact}, {last: dL_da} if np.abs(delta - exact).max() <= rounding else {}
 
 
-def _through(slope: np.ndarray, grad: np.ndarray, gates: bool = False) -> np.ndarray:
-    """Return dL/dz, given dL/da and da/dz; gates: of the activation."""
-    if gates:
-        return np.where(slope == 0, slope, grad)
-    return slope * grad if slope.shape[1] == 1 else slope.T @ grad
+def _through(spec: NetworkSpec, layer: int, slope: np.ndarray, grad: np.ndarray) -> np.ndarray:
+    """Return dL/dz of a layer, given dL/da and da/dz."""
+    if slope.shape[1] > 1:
+        return slope.T @ grad
+    return get_activation(spec.activations[layer - 1][0]).through(slope, grad)
 
 
 def _slope(spec: NetworkSpec, layer: int, z: np.ndarray, a: np.ndarray) -> np.ndarray:
@@ -380,11 +386,12 @@ def _paths(trace: Trace, layer: int, i: int) -> Iterator[tuple[Factor, ...]]:
             yield Factor(f"dL/dz[{at}]_{unit}", trace.delta[last].item(unit - 1)), *behind
             continue
         slope = trace.slope[at]
+        gates = get_activation(trace.spec.activations[at - 1][0]).gates
         further = []
         # Through the unit's own a, or where its z moves all outputs of the layer through each of them.
         for k in [unit] if slope.shape[1] == 1 else range(1, len(slope) + 1):
             through = slope.item(unit - 1) if slope.shape[1] == 1 else slope.item(k - 1, unit - 1)
-            step = Factor(f"da[{at}]_{k}/dz[{at}]_{unit}", through)
+            step = Factor(f"da[{at}]_{k}/dz[{at}]_{unit}", through, gates and through == 0)
             if at == last:
                 yield Factor(f"dL/da[{at}]_{k}", trace.dL_da[last].item(k - 1)), step, *behind
                 continue

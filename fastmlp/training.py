@@ -133,8 +133,9 @@ def run_training(
     curve: list[float] = []
     at_once = 1
     in_callback = False
-    before = params.copy()
+    before = params  # until there is a copy, nothing has changed
     try:
+        before = params.copy()
         while len(curve) < epochs:
             started = perf_counter()
             losses = trainer.run(min(at_once, epochs - len(curve)))
@@ -142,7 +143,7 @@ def run_training(
             curve.extend((losses.data + losses.l2).tolist())
             if callback is not None:
                 in_callback = True
-                stops = callback(len(curve), curve[-1])
+                stops = bool(callback(len(curve), curve[-1]))
                 in_callback = False
                 if stops:
                     break
@@ -151,7 +152,7 @@ def run_training(
     except KeyboardInterrupt:
         _keep_finite(params, before, f"after {len(curve)} epochs or more, when training was interrupted")
         warnings.warn("Training interrupted by user.", stacklevel=3)
-    except BaseException:  # also what the handler of a signal raises, such as a timeout, between two calls
+    except BaseException:  # also what the handler of a signal raises between two calls, such as a timeout
         if not in_callback:
             params[:] = before
         raise

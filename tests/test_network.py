@@ -587,6 +587,10 @@ def test_bad_networks(options, error, message):
         Network(**{"units": [3, 4, 4, 2]} | options)
 
 
+def divided():
+    return 1 // 0
+
+
 class TestFit:
     def test_the_seed_of_scikit_learn_gives_its_network(self, backend):
         neural_network = pytest.importorskip("sklearn.neural_network")
@@ -679,16 +683,18 @@ class TestFit:
         assert seen == [(net, epoch, loss) for epoch, loss in enumerate(curve, start=1)]
         assert len(curve) == 3
 
-    def test_what_a_callback_raises(self, backend):
+    @pytest.mark.parametrize(
+        ("outcome", "message"), [(divided, "by zero"), (lambda: np.array([True, False]), "truth value")]
+    )
+    def test_what_a_callback_raises(self, backend, outcome, message):
         net, X, Y = random_case(backend=backend.name)
         states = []
 
         def callback(net, epoch, loss):
             states.append(net.get_parameters())
-            if epoch == 2:
-                raise ZeroDivisionError("of the callback")
+            return outcome() if epoch == 2 else None
 
-        with pytest.raises(ZeroDivisionError, match="of the callback"):
+        with pytest.raises((ZeroDivisionError, ValueError), match=message):
             net.fit(X, Y, epochs=10, callback=callback)
         np.testing.assert_array_equal(net.get_parameters(), states[1])
         assert (states[0] != states[1]).any()
@@ -715,7 +721,14 @@ class TestFit:
     @pytest.mark.parametrize("solver", ["sgd", "adam"])
     @pytest.mark.parametrize(
         ("dtype", "weight", "alpha"),
-        [("float32", 1e-40, 0), ("float32", 1e-41, 1e-9), ("float64", 1e-310, 0), ("float64", 1e-311, 1e-9)],
+        [
+            ("float32", 2.6e-39, 0),  # the sum of five is just above the smallest normal number
+            ("float32", 1e-40, 0),
+            ("float32", 1e-41, 1e-9),
+            ("float64", 5e-309, 0),
+            ("float64", 1e-310, 0),
+            ("float64", 1e-311, 1e-9),
+        ],
     )
     def test_weights_of_a_batch_whose_reciprocal_is_no_number(self, backend, dtype, weight, alpha, solver):
         """The last batch's; the sum of all weights is as usual."""
@@ -731,6 +744,29 @@ class TestFit:
         assert np.isfinite(scale)
         # Numbers below the smallest normal one have fewer digits than others: of 1e-311 twelve, of 1e-41 thirteen bits.
         np.testing.assert_allclose(trained[0], trained[1], rtol=1e-3, atol=1e-5 * scale)
+
+    @pytest.mark.parametrize(
+        ("dtype", "weight"), [("float32", 1.3e-38), ("float32", 5e-39), ("float64", 2.3e-308), ("float64", 1e-309)]
+    )
+    @pytest.mark.parametrize(("alpha", "rate"), [(0, 100), (10, 0.05)])
+    def test_the_rate_and_the_penalty_beside_a_tiny_weight(self, backend, dtype, weight, alpha, rate):
+        """Of one weight w and x = 1, y = 5: the gradient is w - 5 + alpha w / weight."""
+        w = 1 / 1024 if alpha else 1.0
+        net = Network.from_weights([[[w]]], [[0.0]], dtype=dtype, backend=backend.name, alpha=alpha)
+        options = {"solver": "sgd", "momentum": 0.0, "nesterov": False, "learning_rate": rate, "batch_size": 1}
+        # A second row, not in the same batch, makes the sum of all weights what it has to be; it changes nothing.
+        steps = []
+        net.fit(
+            [[1.0], [0.0]],
+            [[5.0], [0.0]],
+            sample_weight=[weight, 1],
+            epochs=1,
+            shuffle=False,
+            callback=lambda net, epoch, loss: steps.append(net.coefs[0].item()),
+            **options,
+        )
+        first = w - rate * (w - 5 + alpha * w / np.dtype(dtype).type(weight).item())
+        assert steps[0] == pytest.approx(first * (1 - rate * alpha), rel=1e-5)
 
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
     def test_an_interrupt_keeps_what_was_learned(self, backend):
@@ -853,6 +889,8 @@ def test_a_unit_that_relu_closes_lets_no_infinity_through(backend, n, hidden, ou
     assert not db[0][::2].any()
     np.testing.assert_allclose(dW[0][0, 1::2], large * outputs, rtol=1e-5)
     np.testing.assert_array_equal(net.trace([1.0], np.zeros(outputs)).dW[1][::2], 0)
+    assert net.explain([1.0], np.zeros(outputs), 1, 1, 1).derivative == 0
+    np.testing.assert_allclose(net.explain([1.0], np.zeros(outputs), 1, 2, 1).derivative, large * outputs, rtol=1e-5)
 
 
 @pytest.mark.parametrize("calls", [2, 3, 4])

@@ -847,24 +847,72 @@ def test_the_interpreter_ends_while_threads_compute():
 @pytest.mark.parametrize("name", ["Network", "MLPRegressor"])
 @pytest.mark.parametrize("limits", ["1", "1, user_api='fastmlp'"])
 def test_threadpoolctl_limits_the_first_call(name, limits):
-    done = run_python(f"""
+    code = f"""
         from fastmlp import {name}
         from fastmlp._threads import threads
         from threadpoolctl import threadpool_limits
         with threadpool_limits({limits}):
             print(*threads())
-    """)
-    assert done.stdout == "1 False\n", done.stderr
+        print(*threads())
+    """
+    done = run_python(code, FASTMLP_NUM_THREADS="2")
+    assert done.stdout == f"1 False\n{min(2, available())} False\n", done.stderr
+
+
+@needs_c
+def test_what_threadpoolctl_asks_is_no_error_and_reads_nothing_for_good():
+    """As other libraries ask through it of all that it knows, before anything is computed here."""
+    code = """
+        import os
+        from fastmlp import Network
+        from fastmlp._threads import threads
+        from threadpoolctl import threadpool_info, threadpool_limits
+        with threadpool_limits(1, user_api="blas"):
+            threadpool_info()
+        try:
+            Network([2, 1]).forward([[1.0, 2.0]])
+        except ValueError as error:
+            print(error)
+        os.environ["FASTMLP_NUM_THREADS"] = "1"
+        with threadpool_limits(1, user_api="blas"):
+            threadpool_info()
+        os.environ["FASTMLP_NUM_THREADS"] = "2"
+        print(*threads())
+    """
+    done = run_python(code, FASTMLP_NUM_THREADS="bogus", FASTMLP_BACKEND="c")
+    expected = "FASTMLP_NUM_THREADS must be a positive integer, got 'bogus'."
+    assert done.stdout == f"{expected}\n{min(2, os.cpu_count())} False\n", done.stderr
+
+
+def test_a_core_that_does_not_fit_is_no_error_of_the_import():
+    """As where its sources have changed since it was compiled."""
+    code = """
+        import sys
+        from types import SimpleNamespace
+        sys.modules["_fastmlp_c"] = SimpleNamespace(ffi=SimpleNamespace(), lib=SimpleNamespace())
+        from fastmlp import MLPRegressor, Network
+        print(Network([2, 1], backend="numpy").forward([[1.0, 2.0]]).shape)
+        try:
+            Network([2, 1], backend="c").forward([[1.0, 2.0]])
+        except AttributeError as error:
+            print("has no attribute" in str(error))
+    """
+    done = run_python(code)
+    assert done.stdout == "(1, 1)\nTrue\n", done.stderr
 
 
 def test_importing_starts_no_thread_and_nothing_heavy():
     done = run_python("""
-        import sys, threading
+        import os, sys, threading
+        import numpy
+        def count():
+            return len(os.listdir("/proc/self/task")) if os.path.isdir("/proc/self/task") else threading.active_count()
+        before = count()
         import fastmlp
         from fastmlp import Network
-        print([name for name in ("sklearn", "scipy", "numba") if name in sys.modules])
+        print(count() - before, [name for name in ("sklearn", "scipy", "numba") if name in sys.modules])
     """)
-    assert done.stdout == "[]\n", done.stderr
+    assert done.stdout == "0 []\n", done.stderr
 
 
 @pytest.mark.parametrize("sanitizer", ["thread", "address,undefined"])

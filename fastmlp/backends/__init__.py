@@ -274,8 +274,11 @@ def get_backend(name: str = "auto") -> Backend:
 
 
 def load_c_core() -> None:
-    """Load what the C backend is compiled to, where there is one: threadpoolctl limits only what is loaded by then."""
-    with suppress(ImportError):
+    """Load what the C backend is compiled to, where there is one: threadpoolctl limits only what is loaded by then.
+
+    What is wrong with it says whoever asks for the backend.
+    """
+    with suppress(Exception):
         importlib.import_module("fastmlp.backends.c")
 
 

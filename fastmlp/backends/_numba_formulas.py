@@ -43,8 +43,7 @@ def scalar(formula: Callable, real: type) -> Callable:
 # part of the key under which Numba keeps what it has compiled, and compiled functions have no lasting identity.)
 formula = factors = rule = exp = real = None
 count = n_hyper = n_factors = 0
-smallest_normal = large = 0.0
-eps = 0.0
+eps = large = 0.0
 
 
 def _value(rows, n, ld, z, a, parameters, u):
@@ -133,14 +132,18 @@ def _update(n_coefs, n_parameters, t, hyper, alpha, weight, w, g, m, v):
     for i in range(n_factors):
         rounded[i] = of_step[i]
     block = to_fixed_tuple(rounded, n_factors)
-    # The reciprocal of a tiny weight may be more than the type holds.
-    part = 1.0 if abs(weight) >= smallest_normal else large
-    scale = 1 / (weight * part)
-    share, first, penalty = real(scale), real(part), real(alpha * scale * part)
+    l2 = real(alpha)
+    if abs(weight) * large < 1:  # Its reciprocal may be more than the type holds.
+        for i in range(n_coefs):
+            g[i] = (g[i] + l2 * w[i]) * real(large)
+        for i in range(n_coefs, n_parameters):
+            g[i] *= real(large)
+        weight, l2 = weight * large, real(0)
+    scale = real(1 / weight)
     for i in range(n_coefs):
-        w[i], m[i], v[i] = rule(w[i], g[i] * first * share + penalty * w[i], m[i], v[i], *block)
+        w[i], m[i], v[i] = rule(w[i], (g[i] + l2 * w[i]) * scale, m[i], v[i], *block)
     for i in range(n_coefs, n_parameters):
-        w[i], m[i], v[i] = rule(w[i], g[i] * first * share, m[i], v[i], *block)
+        w[i], m[i], v[i] = rule(w[i], g[i] * scale, m[i], v[i], *block)
 
 
 _COUPLED = {"softmax": (_softmax, _softmax_backward)}
@@ -204,7 +207,7 @@ def update_kernel(name: str, real: type) -> Any:
     """Return the kernel ``(n_coefs, n_parameters, t, hyper, alpha, weight, w, g, m, v)`` of a solver.
 
     It updates w and the moments m and v, which may be one vector where the solver has fewer, with the gradient
-    ``g / weight``, plus ``alpha / weight * w`` for the coefs.
+    ``g / weight``, for the coefs ``(g + alpha * w) / weight``; g may change.
     """
     entry = SOLVERS[name]
     rule, tiny = scalar(entry.rule, real), np.finfo(real).tiny
@@ -227,6 +230,5 @@ def update_kernel(name: str, real: type) -> Any:
         n_hyper=len(entry.hyperparameters),
         n_factors=len(entry.factors(1, *entry.hyperparameters.values())),
         real=real,
-        smallest_normal=float(tiny),
         large=2.0**100 if real is np.float32 else 2.0**1000,
     )
