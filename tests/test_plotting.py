@@ -81,7 +81,16 @@ def test_the_convention(draw):
         (lambda: NetworkDisplay.from_network(EXCLUSIVE_OR, precision=0), ValueError, "precision must be at least 1"),
         (lambda: NetworkDisplay.from_network(EXCLUSIVE_OR, numbers="no"), TypeError, "numbers must be True or False"),
         (lambda: LossCurveDisplay.from_losses([[1, 2], [3, 4]]), ValueError, "losses must be a sequence of numbers"),
-        (lambda: boundary(threshold="a"), TypeError, "threshold must be a number or None"),
+        (lambda: boundary(threshold="a"), TypeError, 'threshold must be a number, "auto" or None'),
+        (lambda: boundary(threshold="0.5"), TypeError, "threshold must be a number"),
+        (
+            lambda: DecisionBoundary.from_network(Network([2, 3]), XOR_X, threshold=0.3),
+            ValueError,
+            "threshold is of a single output, got 0.3 and 3 outputs",
+        ),
+        (lambda: boundary(X=[[-1e308, 0], [1e308, 0]]), ValueError, "within eps of X must be finite, got infinity"),
+        (lambda: boundary(eps=1e308), ValueError, "within eps of X must be finite"),
+        (lambda: boundary(eps=np.nan), ValueError, "within eps of X must be finite, got NaN"),
         (lambda: boundary(X=np.empty((0, 2))), ValueError, "n at least 1"),
         (lambda: boundary(X=[[np.nan, 1]]), ValueError, "X must be finite"),
         (lambda: boundary(response_method="predict"), TypeError, "response_method is no option"),
@@ -274,6 +283,10 @@ class TestDecisionBoundary:
             assert np.ptp(line.vertices, axis=0) == pytest.approx([1, 1], abs=0.11)
         for threshold in (None, 2.0):
             assert DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, threshold=threshold).line_ is None
+        single = Network.from_weights([[[2.0], [0.0]]], [[0.0]], dtype="float32")
+        assert DecisionBoundary.from_network(single, XOR_X, threshold=1).line_.levels == [1]
+        with pytest.raises(ValueError, match="within eps of X must be finite"):
+            DecisionBoundary.from_network(single, XOR_X, eps=1e39)
 
     def test_options_go_to_scikit_learn(self):
         display = DecisionBoundary.from_network(EXCLUSIVE_OR, XOR_X, plot_method="pcolormesh", cmap="gray", xlabel="p")
@@ -285,6 +298,7 @@ class TestDecisionBoundary:
         display = DecisionBoundary.from_network(net, XOR_X, eps=5.0)
         grid = np.column_stack([display.xx0.ravel(), display.xx1.ravel()])
         np.testing.assert_array_equal(display.response.ravel(), net.forward(grid).argmax(axis=1))
+        assert display.line_ is None
 
     def test_no_classes_between_neighbours(self):
         # Of the first coordinate's sign: class 0 or class 3, never 1 or 2.

@@ -88,7 +88,7 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         net: Network,
         X: Any,
         *,
-        threshold: float | None = 0.5,
+        threshold: float | str | None = "auto",
         grid_resolution: int = 200,
         eps: float = 1.0,
         ax: Axes | None = None,
@@ -102,9 +102,9 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             With one output it is drawn; with several the largest of them.
         X : array-like of shape (n, 2)
             Says which part of the plane to draw.
-        threshold : float or None, default=0.5
+        threshold : float, "auto" or None, default="auto"
             A line is drawn where a single output has this value: 0.5 between two classes as probabilities, 0 for
-            targets -1 and 1. None: no line.
+            targets -1 and 1. None: no line. "auto": 0.5, and no line for several outputs.
         grid_resolution : int, default=200
             Points along each axis.
         eps : float, default=1.0
@@ -124,11 +124,12 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         Raises
         ------
         TypeError
-            When `net` is no network, X does not hold numbers, `threshold` is neither a number nor None,
+            When `net` is no network, X does not hold numbers, `threshold` is no number, "auto" or None,
             `grid_resolution` is no integer, `eps` no number, or an option is one of the two.
         ValueError
-            When the network or X does not have two inputs, X has no rows or is not finite, or scikit-learn refuses an
-            option.
+            When the network or X does not have two inputs, X has no rows or is not finite, what lies within `eps` of it
+            is not finite in the network's dtype, `threshold` is a number and there are several outputs, or scikit-learn
+            refuses an option.
         ImportError
             When matplotlib is not installed.
 
@@ -145,10 +146,7 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         for name in ("response_method", "class_of_interest"):
             if name in options:
                 raise TypeError(f"{name} is no option here: the outputs, or the largest of them, are drawn.")
-        if threshold is not None and not isinstance(threshold, Real):
-            raise TypeError(
-                f"threshold must be a number or None, got {threshold!r} of type {type(threshold).__name__}."
-            )
+        threshold = _check_threshold(threshold, net.units[-1])
         check_count("grid_resolution", grid_resolution)
         if not isinstance(eps, Real):
             raise TypeError(f"eps must be a number, got {eps!r} of type {type(eps).__name__}.")
@@ -159,6 +157,7 @@ class DecisionBoundary(DecisionBoundaryDisplay):
                 f"Expected a network with 2 inputs and X of shape (n, 2), n at least 1, got {net.units[0]}, {shape}."
             )
         check_finite("X", numbers)
+        check_finite("What lies within eps of X", _reach(numbers.astype(np.float64), float(eps), net.dtype))
         if not hasattr(X, "columns"):  # a frame's names are those of the axes
             X = numbers.astype(np.float64)
         options |= {"response_method": "predict", "grid_resolution": grid_resolution, "eps": eps, "ax": ax}
@@ -194,6 +193,28 @@ class DecisionBoundary(DecisionBoundaryDisplay):
         if self.threshold is not None and self.response.min() < self.threshold < self.response.max():
             line = {"levels": [self.threshold], "colors": INK, "linewidths": 1.5}
             self.line_ = self.ax_.contour(self.xx0, self.xx1, self.response, **line)
+
+
+def _check_threshold(threshold: object, n_outputs: int) -> float | None:
+    """Return the value of `DecisionBoundary.threshold`."""
+    if isinstance(threshold, str) and threshold == "auto":
+        return None if n_outputs > 1 else 0.5
+    if threshold is None:
+        return None
+    if not isinstance(threshold, Real):
+        raise TypeError(
+            f'threshold must be a number, "auto" or None, got {threshold!r} of type {type(threshold).__name__}.'
+        )
+    if n_outputs > 1:
+        raise ValueError(f"threshold is of a single output, got {threshold} and {n_outputs} outputs.")
+    return threshold
+
+
+def _reach(X: np.ndarray, eps: float, dtype: np.dtype) -> np.ndarray:
+    """Return the corners of what is drawn, and its extent."""
+    with np.errstate(over="ignore"):
+        low, high = X.min(axis=0) - eps, X.max(axis=0) + eps
+        return np.array([low, high, high - low]).astype(dtype)
 
 
 class _Fitted(BaseEstimator):
