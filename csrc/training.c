@@ -17,6 +17,21 @@ static void scale_gradient(const fm_context *c, const char *params, double alpha
     c->kernels->scale_gradient(n_intercepts, 0, scale, NULL, g + offset);
 }
 
+/* What g has to be multiplied by for the mean over rows of this sum of weights. Where that, times a learning rate, may be
+ * more than the type holds, g has been multiplied by a part of it. Then, and where the penalty is so large that it counts
+ * for weights that are too small for the solvers, g has its L2 term, and *alpha becomes 0. */
+static double scale_of_mean(const fm_context *c, const char *params, double weight_sum, double *alpha, char *g)
+{
+    const int is_single = c->real == sizeof(float);
+    const int is_tiny = fabs(weight_sum) < (is_single ? 0x1p-64 : 0x1p-900);
+    const double part = !is_tiny ? 1 : is_single ? 0x1p100 : 0x1p1000;
+    if (is_tiny || *alpha > fabs(weight_sum) * 0x1p20) {
+        scale_gradient(c, params, *alpha, part, g);
+        *alpha = 0;
+    }
+    return 1 / (weight_sum * part);
+}
+
 int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const fm_targets *y, fm_pass *pass)
 {
     const fm_context *c = crew->contexts;
@@ -37,8 +52,11 @@ int fm_run_pass(const fm_crew *crew, const char *params, const fm_rows *x, const
     if (pass->weight_sum == 0)
         return FM_ZERO_WEIGHT;
     pass->l2 = 0.5 * pass->alpha * squares;
-    if (pass->grad) /* The reciprocal is a number: the weights of all rows have been checked. */
-        scale_gradient(c, params, pass->alpha, 1 / pass->weight_sum, pass->grad);
+    if (pass->grad) {
+        double alpha = pass->alpha;
+        const double scale = scale_of_mean(c, params, pass->weight_sum, &alpha, pass->grad);
+        scale_gradient(c, params, alpha, scale, pass->grad);
+    }
     return FM_OK;
 }
 
@@ -72,18 +90,6 @@ static void prepare(const fm_training *t, double *p)
 #undef FM_ENTRY
     };
     functions[t->solver](t->hyper, (uint64_t)t->t + 1, p);
-}
-
-/* What g has to be multiplied by for the mean over rows of this sum of weights. Where that, times the learning rate, may be
- * more than the type holds, g has been multiplied by a part of it, and has its L2 term: *alpha becomes 0. */
-static double scale_of_mean(const fm_context *c, const char *params, double weight_sum, double *alpha, char *g)
-{
-    const double part = c->real == sizeof(float) ? 0x1p100 : 0x1p1000;
-    if (fabs(weight_sum) * part >= 1)
-        return 1 / weight_sum;
-    scale_gradient(c, params, *alpha, part, g);
-    *alpha = 0;
-    return 1 / (weight_sum * part);
 }
 
 /* squares: NULL, or out: the sum of the squared coefs before the step, for a crew of one. */

@@ -112,8 +112,8 @@ static const double K(vlog_table)[LOG_TERMS] = {
 };
 #endif
 
-/* Most vectors that functions with this word in their names take side by side: of a function that is one long chain a
- * processor that looks ahead finds too few operations that need not wait. */
+/* Most vectors that functions with this word in their names take side by side. Such a function is one long chain, each
+ * operation of which waits for the one before; the others of the chains beside it fill the time. */
 #define FM_ABREAST 4
 
 /* The first n terms, 4 at most, of c[0] + c[1] x + ... */

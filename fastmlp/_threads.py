@@ -120,26 +120,29 @@ def threads(n_threads: int | None = None) -> Threads:
 
 def get_limit() -> int:
     """Return the most threads that are used where no number is asked for."""
-    return available() if _limit is None else _limit
+    limit = _limit
+    return available() if limit is None else limit
+
+
+class NoLimit(int):
+    """The number of threads where no limit is set."""
 
 
 def reported_limit() -> int:
     """Return that number for threadpoolctl, which other libraries ask: it is no error, and reads nothing for good."""
-    return _without_limit() if _limit is None else _limit
+    limit = _limit
+    if limit is not None:
+        return limit
+    try:
+        return NoLimit(available() if available.cache_info().currsize else _allowed())
+    except ValueError:
+        return NoLimit(_of_the_machine())
 
 
 def set_limit(n_threads: int) -> None:
-    """Set that number for the process. What holds without a limit, as is set again where a limit ends, is none."""
+    """Set that number for the process; a `NoLimit`, which threadpoolctl sets again where a limit ends, is none."""
     global _limit
-    n_threads = min(max(int(n_threads), 1), MOST)
-    _limit = None if n_threads == _without_limit() else n_threads
-
-
-def _without_limit() -> int:
-    try:
-        return available() if available.cache_info().currsize else _allowed()
-    except ValueError:
-        return MOST
+    _limit = None if isinstance(n_threads, NoLimit) else min(max(int(n_threads), 1), MOST)
 
 
 @lru_cache(maxsize=1)
@@ -164,7 +167,11 @@ def available() -> int:
 
 
 def _allowed() -> int:
-    return min(_from_environment(), _processors(), _from_control_groups(Path("/")), MOST)
+    return min(_from_environment(), _of_the_machine())
+
+
+def _of_the_machine() -> int:
+    return min(_processors(), _from_control_groups(Path("/")), MOST)
 
 
 def _from_environment() -> int:

@@ -165,9 +165,16 @@ class Trace:
 
 @dataclass(frozen=True)
 class Factor:
-    """One factor of the chain rule: its name, as ``"da[2]_1/dz[2]_1"``, its value, and whether a path ends at its 0.
+    """One factor of the chain rule.
 
-    So it does at a unit that ReLU closes, whatever the other factors are.
+    Attributes
+    ----------
+    name : str
+        As ``"da[2]_1/dz[2]_1"``.
+    value : float
+    closed : bool
+        Whether the gradient ends here, whatever comes from the loss: it is the derivative, 0, of a unit that ReLU
+        closes.
     """
 
     name: str
@@ -190,9 +197,10 @@ class Path:
     @property
     def product(self) -> float:
         """Product of the factors: what this path adds to the derivative."""
-        if any(factor.closed for factor in self.factors):
-            return 0.0
-        return math.prod(factor.value for factor in self.factors)
+        product = 1.0
+        for factor in self.factors:
+            product = 0.0 if factor.closed else product * factor.value
+        return product
 
 
 @dataclass(frozen=True, repr=False)

@@ -362,6 +362,21 @@ def test_the_unit_of_sample_weights_does_not_matter(backend, make_problem, solve
     np.testing.assert_allclose(params, expected, rtol=100 * np.finfo(dtype).eps)
 
 
+def test_weights_of_all_rows_that_nearly_cancel(backend, make_problem, dtype):
+    """What is left of their sum, in whatever order it is formed, has no reciprocal in the dtype."""
+    least = np.finfo(dtype).tiny / 16
+    problem = make_problem([3, 1], "tanh", ("squared_error", "identity"), dtype, n_rows=16, weights=True)
+    data = problem.data
+    data.X[[0, 8]], data.targets[[0, 8]] = 0, problem.params[-1]  # whose deltas are 0
+    data.sample_weight[:] = 0
+    data.sample_weight[[0, 8, 9]] = 1, -1, least
+    alone = Data(data.X[9:10], data.targets[9:10], np.ones(1, dtype))
+    expected, grad = np.empty_like(problem.params), np.empty_like(problem.params)
+    get_backend("numpy").loss_grad(problem.spec, problem.params, alone, 0.0, expected)
+    backend.loss_grad(problem.spec, problem.params, data, 0.0, grad)
+    np.testing.assert_allclose(grad, expected, rtol=1e-4)
+
+
 def test_batches_without_weight(backend, make_problem):
     problem = make_problem(UNITS, "tanh", ("squared_error", "identity"), "float64", n_rows=12, weights=True)
     problem.data.sample_weight[4:8] = 0

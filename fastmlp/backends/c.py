@@ -16,7 +16,7 @@ import numpy as np
 
 from fastmlp import __version__
 from fastmlp._held import Noted
-from fastmlp._threads import get_limit, register_with_threadpoolctl
+from fastmlp._threads import available, get_limit, register_with_threadpoolctl
 from fastmlp._validation import check_finite
 from fastmlp.backends import Data, EpochLosses, LossParts, Plan, has_own_shuffle
 from fastmlp.backends._c_interface import (
@@ -72,7 +72,7 @@ class CBackend:
 
     def __init__(self) -> None:
         self.isa = choose_isa(os.environ.get("FASTMLP_ISA"))
-        get_limit()  # an unusable FASTMLP_NUM_THREADS is an error now
+        available()  # an unusable FASTMLP_NUM_THREADS is an error now
 
     @property
     def n_threads(self) -> int:
