@@ -3,8 +3,9 @@ Saturated and dead units, and leaky ReLU
 ========================================
 
 A unit learns through its derivative. A logistic or tanh unit far from 0 is *saturated*: its derivative is nearly 0. A
-ReLU unit that is negative for every row is *dead*: its derivative is 0 everywhere, the gradient of its weights is 0,
-and no step of training moves it again. Leaky ReLU keeps a small slope there, so that its units can come back.
+ReLU unit that is negative for every row is *dead*: its derivative is 0 everywhere, and so is the gradient of its
+weights. In the first layer, without momentum from before and without a penalty, no step of training moves it again.
+Leaky ReLU keeps a small slope there, so that its units can come back.
 """
 
 # %%

@@ -31,9 +31,9 @@ print(shares)
 # The zigzag
 # ----------
 # One linear unit with two inputs, whose best weights are 1 and -1. With inputs in (0, 2) both derivatives of a row
-# share a sign, and the path goes to and fro; with the same inputs moved to mean 0 it does not. At a small rate both get
-# there in about as many steps, but the one goes twice as far. The detours grow with the rate, and with 0.75 they never
-# end, where inputs of mean 0 get there sooner than with the smaller rates.
+# share a sign, and the path goes to and fro; with the same inputs moved to mean 0, and stretched so that their mean
+# square is about that of before, it does not. At each rate the zigzag is three quarters longer and takes three times
+# as many steps or more: along the line where both weights change together it moves far, and across that line hardly.
 
 w_best = np.array([1.0, -1.0])
 inputs = rng.uniform(0, 2, size=(400, 2))
@@ -51,8 +51,8 @@ def descend(data, rate):
 
 
 paths, steps, lengths = {}, {}, {}
-for name, data in {"inputs in (0, 2)": inputs, "inputs of mean 0": inputs - 1}.items():
-    for rate in (0.25, 0.5, 0.75):
+for name, data in {"inputs in (0, 2)": inputs, "inputs of mean 0": 2 * (inputs - 1)}.items():
+    for rate in (0.05, 0.1, 0.2):
         path = paths[name, rate] = descend(data, rate)
         steps[name, rate] = int((np.linalg.norm(path - w_best, axis=1) > 0.05).sum())
         lengths[name, rate] = float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
@@ -63,7 +63,7 @@ fig, axes = plt.subplots(1, 3, figsize=(12, 3.8), layout="constrained")
 axes[0].bar(list(shares), list(shares.values()), color=["#d6604d", "#2166ac"])
 axes[0].set(ylabel="share of units", title="all gradients of a unit\nhave the same sign", ylim=(0, 1.05))
 for ax, name in zip(axes[1:], ("inputs in (0, 2)", "inputs of mean 0"), strict=True):
-    ax.plot(*paths[name, 0.5].T, marker=".", linewidth=0.8)
+    ax.plot(*paths[name, 0.2].T, marker=".", linewidth=0.8)
     ax.plot(*w_best, "k*", markersize=12)
-    ax.set(title=f"{name}, rate 0.5", xlabel="first weight", ylabel="second weight", xlim=(-1.2, 1.3), ylim=(-1.3, 0.7))
+    ax.set(title=f"{name}, rate 0.2", xlabel="first weight", ylabel="second weight", xlim=(-1.2, 1.3), ylim=(-1.3, 0.7))
 plt.show()

@@ -41,7 +41,7 @@ for k in (1, 2, 3, 4, 5):
 # ----------------------------
 # The zigzag with 4 teeth, learned by networks of about 220 parameters with one, two and three hidden layers: median and
 # least error of ten starts each. With tanh the wide layer learns next to nothing where the deep networks do. With ReLU
-# the wide layer, which needs but 8 of its 76 bends, has the smallest median: the deep ones fail from many starts,
+# the wide layer, which needs but 8 of its 76 units, has the smallest median: the deep ones fail from many starts,
 # though the best start of the deepest comes nearest. That something can be represented does not say that it is found.
 
 y = folds(3).forward(x)[:, 0]

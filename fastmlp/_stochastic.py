@@ -236,6 +236,10 @@ def fit_stochastic(
             "early_stopping must not be switched on for a network that warm_start goes on with: it has no "
             "validation_scores_."
         )
+    if not estimator.early_stopping and vars(estimator).get("best_loss_", 0.0) is None:
+        raise TypeError(
+            "early_stopping must not be switched off for a network that training goes on with: it has no best_loss_."
+        )
     key = draw_key(spec, estimator._random_state)
     rows = validation = None
     if estimator.early_stopping:

@@ -11,6 +11,7 @@ import inspect
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any
@@ -26,6 +27,9 @@ from fastmlp.losses import BUILT_IN_LOSSES, LOSSES, Loss
 
 _MOST_PARAMETERS = 4
 """As many as a C kernel's block holds."""
+
+_ROUND = (0.0, 0.5, -0.5, 1.0, -1.0, 2.0, -2.0)
+"""Where activations like to reach the ends of their range."""
 
 _SHARES = (0.0137, 0.0719, 0.1831, 0.3419, 0.5273, 0.6817, 0.8371, 0.9433, 0.9871)
 """Where in a finite interval a loss is looked at, for the outputs."""
@@ -132,14 +136,15 @@ def activation(
     derivative : callable
         ``derivative(v, *parameters) -> g'(z)``, of numbers; v is what `needs` says.
     needs : {"output", "preactivation"}, default="output"
-        Whether the derivative is formed from a = g(z) or from z.
+        Whether the derivative is formed from a = g(z), as 1 - a^2 of tanh, or from z, as most formulas are.
     parameters : mapping of str to float, optional
         Names and defaults of up to four parameters, which follow z. A network gets other values with
         ``(name, {"beta": 2.0})``; estimators use the defaults.
     range : (float, float), optional
         The ends of an interval that contains every output; None (and None for one end): all numbers. It says with which
-        losses the activation may be that of the outputs. An end belongs to the interval where the function reaches it.
-        It has to hold with all parameters that a network gets.
+        losses the activation may be that of the outputs. An end belongs to the interval where the function reaches it,
+        at the points of the Notes or at 0, 1/2, 1, 2 or their negatives. It has to hold with all parameters that a
+        network gets.
     replace : bool, default=False
         Whether the name may be one of another activation of your own, which is then no longer registered.
 
@@ -416,8 +421,12 @@ def _closed(low: bool, high: bool) -> str:
 
 def _check_range(what: str, value: Callable[..., np.ndarray], ends: Any, defaults: tuple[float, ...]) -> Interval:
     low, high = _check_ends("range", ends)
-    z = np.array(POINTS)
-    a = value(z, *defaults)
+    z = np.array([*POINTS, *_ROUND])
+    a = np.full(len(z), math.nan)
+    a[: len(POINTS)] = value(z[: len(POINTS)], *defaults)
+    for i in range(len(POINTS), len(z)):
+        with suppress(Exception):  # It need not be defined there.
+            a[i] = value(z[i : i + 1], *defaults).item()
     wrong = np.flatnonzero((a < low) | (a > high))
     if len(wrong):
         first = wrong[0]

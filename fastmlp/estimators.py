@@ -81,7 +81,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Whether to hold out `validation_fraction` of the rows (stratified where there is one output column), to stop
         when their score no longer improves, and to end with the weights of the best score ("sgd" and "adam").
     validation_fraction : float, default=0.1
-        Share of the rows held out by `early_stopping`, in [0, 1).
+        Share of the rows held out by `early_stopping`, between 0 and 1.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of the moments of "adam", in [0, 1).
     epsilon : float, default=1e-8
@@ -149,7 +149,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
     -----
     With the same `random_state` the result is that of scikit-learn's `MLPClassifier` to rounding: below 1e-9 with
     "sgd" and "adam" in float64, unless training itself amplifies rounding (large steps with units that die). With the C
-    backend and those two solvers it has the same bits on any processor with FMA instructions. When a fit fails, the
+    backend and those two solvers it has the same bits on any x86 processor with AVX2 and FMA. When a fit fails, the
     estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the last whole step with a warning, and
     interrupts "lbfgs"; it is served between blocks of 256 rows, which take a tenth of a second from some millions of
     weights on.
@@ -295,7 +295,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or an indicator matrix of 0 and 1 for several labels a row.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; None is 1 for all.
+            Weight of each row; None is 1 for all. As in scikit-learn they may be negative.
 
         Returns
         -------
@@ -308,10 +308,11 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         TypeError
             When `hidden_layer_sizes` holds no integers, or y is sparse and not multilabel.
         ValueError
-            When X or y does not have the expected form, the activation has no gradient (step), or training ended in
-            weights that are not finite.
-        AttributeError
-            When `early_stopping` is set under `warm_start` after a fit without it.
+            When X or y does not have the expected form, all sample weights together are 0 or far from 1, the activation
+            has no gradient (step), a function of your own cannot be compiled or the loss is not defined for the
+            targets, or training ended in weights that are not finite.
+        AttributeError, TypeError
+            When `early_stopping` has been switched on, or off, since a fit with which `warm_start` goes on.
         ImportError
             When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
@@ -348,7 +349,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             Class labels, or an indicator matrix of 0 and 1 for several labels a row.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; None is 1 for all.
+            Weight of each row; None is 1 for all. As in scikit-learn they may be negative.
         classes : array-like of shape (n_classes,), default=None
             All classes that will ever come; needed at the first call, and only there.
 
@@ -363,10 +364,12 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         sklearn.utils._param_validation.InvalidParameterError
             When a parameter is not one that it may be, at the first call (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers, or y is sparse and not multilabel.
+            When `hidden_layer_sizes` holds no integers, y is sparse and not multilabel, or the last `fit` had
+            `early_stopping`.
         ValueError
             When X or y does not have the expected form, `classes` are missing at the first call, `early_stopping` is
-            set, the activation has no gradient (step), or training ended in weights that are not finite.
+            set, the activation has no gradient (step), a function of your own cannot be compiled, or training ended in
+            weights that are not finite.
         ImportError
             When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
@@ -406,8 +409,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         sklearn.exceptions.NotFittedError
             Before the first fit.
-        ValueError
-            When X does not have the expected form.
+        TypeError, ValueError
+            When X does not hold numbers, or does not have the expected form.
 
         Examples
         --------
@@ -462,8 +465,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         sklearn.exceptions.NotFittedError
             Before the first fit.
-        ValueError
-            When X does not have the expected form.
+        TypeError, ValueError
+            When X does not hold numbers, or does not have the expected form.
 
         Examples
         --------
@@ -500,8 +503,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         ------
         sklearn.exceptions.NotFittedError
             Before the first fit.
-        ValueError
-            When X does not have the expected form.
+        TypeError, ValueError
+            When X does not hold numbers, or does not have the expected form.
 
         Examples
         --------
@@ -525,7 +528,7 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_labels)
             True labels.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; None is 1 for all.
+            Weight of each row; None is 1 for all. As in scikit-learn they may be negative.
 
         Returns
         -------
@@ -617,7 +620,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Whether to hold out `validation_fraction` of the rows, to stop when their score no longer improves, and
         to end with the weights of the best score ("sgd" and "adam").
     validation_fraction : float, default=0.1
-        Share of the rows held out by `early_stopping`, in [0, 1).
+        Share of the rows held out by `early_stopping`, between 0 and 1.
     beta_1, beta_2 : float, default=0.9, 0.999
         Decay rates of the moments of "adam", in [0, 1).
     epsilon : float, default=1e-8
@@ -679,7 +682,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
     -----
     With the same `random_state` the result is that of scikit-learn's `MLPRegressor` to rounding: below 1e-9 with
     "sgd" and "adam" in float64, unless training itself amplifies rounding (large steps with units that die). With the C
-    backend and those two solvers it has the same bits on any processor with FMA instructions. When a fit fails, the
+    backend and those two solvers it has the same bits on any x86 processor with AVX2 and FMA. When a fit fails, the
     estimator is as it was before the call. Ctrl-C ends "sgd" and "adam" after the last whole step with a warning, and
     interrupts "lbfgs"; it is served between blocks of 256 rows, which take a tenth of a second from some millions of
     weights on.
@@ -806,7 +809,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Targets, real numbers; for the Poisson loss not negative (which is not checked, as in scikit-learn: `loss_`
             becomes NaN).
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; None is 1 for all.
+            Weight of each row; None is 1 for all. As in scikit-learn they may be negative.
 
         Returns
         -------
@@ -819,10 +822,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         TypeError
             When `hidden_layer_sizes` holds no integers, or y is a sparse column or no numbers.
         ValueError
-            When X or y does not have the expected form, the activation has no gradient (step), or training ended in
-            weights that are not finite.
-        AttributeError
-            When `early_stopping` is set under `warm_start` after a fit without it.
+            When X or y does not have the expected form, all sample weights together are 0 or far from 1, the activation
+            has no gradient (step), a function of your own cannot be compiled or the loss is not defined for the
+            targets, or training ended in weights that are not finite.
+        AttributeError, TypeError
+            When `early_stopping` has been switched on, or off, since a fit with which `warm_start` goes on.
         ImportError
             When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
@@ -852,7 +856,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
             Targets, real numbers; for the Poisson loss not negative (which is not checked, as in scikit-learn: `loss_`
             becomes NaN).
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; None is 1 for all.
+            Weight of each row; None is 1 for all. As in scikit-learn they may be negative.
 
         Returns
         -------
@@ -863,10 +867,11 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         sklearn.utils._param_validation.InvalidParameterError
             When a parameter is not one that it may be, at the first call (a ValueError and TypeError).
         TypeError
-            When `hidden_layer_sizes` holds no integers, or y is a sparse column or no numbers.
+            When `hidden_layer_sizes` holds no integers, y is a sparse column or no numbers, or the last `fit` had
+            `early_stopping`.
         ValueError
             When X or y does not have the expected form, `early_stopping` is set, the activation has no gradient (step),
-            or training ended in weights that are not finite.
+            a function of your own cannot be compiled, or training ended in weights that are not finite.
         ImportError
             When an activation or loss of your own has to be compiled and Numba is not installed.
         ZeroDivisionError
@@ -901,8 +906,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         ------
         sklearn.exceptions.NotFittedError
             Before the first fit.
-        ValueError
-            When X does not have the expected form.
+        TypeError, ValueError
+            When X does not hold numbers, or does not have the expected form.
 
         Examples
         --------
@@ -930,7 +935,7 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             True targets.
         sample_weight : array-like of shape (n_samples,), default=None
-            Weight of each row; None is 1 for all.
+            Weight of each row; None is 1 for all. As in scikit-learn they may be negative.
 
         Returns
         -------

@@ -73,7 +73,18 @@ class Loss(Entry):
         return LOSSES
 
     def rows(self, a: np.ndarray, y: np.ndarray, output_activation: str) -> np.ndarray:
-        """Return the loss of each row, shape (n_rows,), of outputs of the activation named.
+        """Return the loss of each row.
+
+        Parameters
+        ----------
+        a, y : ndarray of shape (n_rows, n_outputs)
+            Outputs and targets.
+        output_activation : str
+            Name of the activation that made the outputs.
+
+        Returns
+        -------
+        ndarray of shape (n_rows,)
 
         Examples
         --------
@@ -86,7 +97,18 @@ class Loss(Entry):
         return term(a, y, float(np.finfo(a.dtype).eps)).sum(axis=1)
 
     def gradient(self, a: np.ndarray, y: np.ndarray, output_activation: str) -> np.ndarray:
-        """Return the derivatives of each row's loss with respect to its outputs, shape (n_rows, n_outputs).
+        """Return the derivatives of each row's loss with respect to its outputs.
+
+        Parameters
+        ----------
+        a, y : ndarray of shape (n_rows, n_outputs)
+            Outputs and targets.
+        output_activation : str
+            Name of the activation that made the outputs.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_outputs)
 
         Examples
         --------
@@ -124,6 +146,15 @@ class Loss(Entry):
 
     def is_categorical(self, output_activation: str) -> bool:
         """Return whether outputs and targets of a row are one distribution over classes under that activation.
+
+        Parameters
+        ----------
+        output_activation : str
+            Its name.
+
+        Returns
+        -------
+        bool
 
         Examples
         --------

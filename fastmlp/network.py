@@ -63,7 +63,9 @@ class Network:
     dtype : {"float64", "float32"}, default="float64"
         Of the parameters and of all arithmetic.
     random_state : int, numpy.random.RandomState or None, default=None
-        Source of the initial weights, and after them of the shuffles of `fit`, where it is not given another.
+        Source of the initial weights, and after them of the shuffles of `fit`, where it is not given another. None:
+        numbers of the operating system, others each time; NumPy's global generator is left alone. (The generators of
+        ``numpy.random.default_rng`` draw other numbers, and are refused, as by scikit-learn.)
     backend : {"auto", "c", "numba", "numpy"}, default="auto"
         What computes; see `fastmlp.config_context`.
     n_threads : int or None, default=None
@@ -594,7 +596,7 @@ class Network:
         -------
         fastmlp.trace.Trace
             ``z[l]``, ``a[l]``, ``delta[l]``, ``dW[l]`` and ``db[l]`` of every layer in the lecture's notation; printed,
-            a table; ``plot()`` draws it.
+            a table, of layers of more than eight units without those in the middle; ``plot()`` draws it.
 
         Raises
         ------
@@ -626,7 +628,8 @@ class Network:
         Returns
         -------
         fastmlp.trace.Explanation
-            Its ``paths``, with their ``factors`` and ``product``; ``derivative``, their sum; printed, all of it.
+            Its ``paths``, with their ``factors`` and ``product``, and the ``penalty``; ``derivative``, the sum of the
+            products and the penalty; printed, of more than eight paths the seven with the largest products.
 
         Raises
         ------
@@ -707,7 +710,7 @@ class Network:
             gradient through one of the activations: before anything is done. ValueError also when a parameter is no
             longer finite: the parameters of before the call are put back.
         ZeroDivisionError
-            When the sample weights of a batch sum to zero; likewise.
+            When the sample weights of a batch sum to zero (a ValueError when all are zero); likewise.
 
         Warns
         -----

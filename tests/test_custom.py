@@ -714,6 +714,24 @@ def test_intervals_say_what_goes_together():
         Network([1, 1], output_activation="logistic", loss=focal, backend="numpy").loss([[1.0]], [2.0])
 
 
+@pytest.mark.parametrize(
+    ("function", "derivative", "ends", "found"),
+    [
+        (lambda z: math.exp(-z * z), lambda z: -2 * z * math.exp(-z * z), (0, 1), "(0, 1]"),
+        (lambda z: z * z, lambda z: 2 * z, (0, None), "[0, inf)"),
+        (lambda z: math.sin(math.pi * z), lambda z: math.pi * math.cos(math.pi * z), (-1, 1), "[-1, 1]"),
+        (lambda z: 3.0 if z < 2 else 3 + 1 / int(z), lambda z: 0.0, (3, None), "[3, inf)"),
+        (lambda z: abs(1 / z), lambda z: -1 / (z * abs(z)), (0, None), "(0, inf)"),
+        (lambda z: z + 0 / (int(z) or int(1e6 * z)), lambda z: 1.0, None, "(-inf, inf)"),  # not defined at 0
+    ],
+)
+def test_ends_that_are_reached_at_round_numbers(function, derivative, ends, found):
+    entry = fastmlp.activation(
+        function, name="round", derivative=derivative, needs="preactivation", range=ends, replace=True
+    )
+    assert str(entry.range) == found
+
+
 def line(name, slope, **options):
     return fastmlp.activation(lambda z: slope * z, name=name, derivative=lambda a: slope, **options)
 

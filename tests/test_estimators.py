@@ -409,6 +409,22 @@ def test_early_stopping_needs_scores_from_before(iris):
         model.set_params(early_stopping=True).fit(*iris)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_early_stopping_leaves_no_best_loss(iris, method):
+    """A TypeError of scikit-learn's, too."""
+    options = {"hidden_layer_sizes": (4,), "max_iter": 2, "early_stopping": True, "warm_start": method == "fit"}
+    theirs = SklearnClassifier(**options, random_state=0).fit(*iris).set_params(early_stopping=False)
+    with pytest.raises(TypeError):
+        getattr(theirs, method)(*iris)
+    model = MLPClassifier(**options, random_state=0).fit(*iris).set_params(early_stopping=False)
+    before = [array.copy() for array in model.coefs_]
+    with pytest.raises(TypeError, match="early_stopping must not be switched off"):
+        getattr(model, method)(*iris)
+    for now, then in zip(model.coefs_, before, strict=True):
+        np.testing.assert_array_equal(now, then)
+
+
 def test_a_solver_that_nobody_knows_trains_nothing(iris):
     with sklearn.config_context(skip_parameter_validation=True), pytest.raises(ValueError, match="solver must be"):
         MLPClassifier((4,), solver="newton").fit(*iris)

@@ -104,7 +104,7 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             Says which part of the plane to draw.
         threshold : float, "auto" or None, default="auto"
             A line is drawn where a single output has this value: 0.5 between two classes as probabilities, 0 for
-            targets -1 and 1. None: no line. "auto": 0.5, and no line for several outputs.
+            targets -1 and 1. None: no line. "auto": 0.5, whatever the targets were, and no line for several outputs.
         grid_resolution : int, default=200
             Points along each axis.
         eps : float, default=1.0
@@ -130,6 +130,8 @@ class DecisionBoundary(DecisionBoundaryDisplay):
             When the network or X does not have two inputs, X has no rows or is not finite, what lies within `eps` of it
             is not finite in the network's dtype, `threshold` is a number and there are several outputs, or scikit-learn
             refuses an option.
+        AttributeError
+            When matplotlib knows no such option.
         ImportError
             When matplotlib is not installed.
 

@@ -111,8 +111,7 @@ class LossCurveDisplay:
         sklearn.exceptions.NotFittedError
             When the estimator is not fitted.
         ValueError
-            When it keeps no losses, as with solver "lbfgs", or another number of validation scores, as where early
-            stopping was not on in all of its fits.
+            When it keeps no losses, as with solver "lbfgs", or another number of validation scores.
         ImportError
             When matplotlib is not installed.
 
