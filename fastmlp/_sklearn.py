@@ -40,30 +40,22 @@ LABELS_ARE_COUNTED = parse_version(sklearn.__version__) < parse_version("1.8")
 
 _NAME = "sklearn.neural_network._multilayer_perceptron"
 
-_WARNED: dict[Any, Any] = {}
-"""What has been warned of, as the warnings module notes it for every module."""
-
 
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
-    """Warn in the name of scikit-learn's module, so that a script's filters with ``module="sklearn"`` hold."""
+    """Warn in the name of scikit-learn's module, so that a script's filters with ``module="sklearn"`` hold.
+
+    In every fit anew: nothing notes that it has been done. So it is with scikit-learn's, whose validation touches the
+    filters, after which Python forgets what it has warned of.
+    """
     caller = sys._getframe(1)
-    warnings.warn_explicit(
-        message,
-        category,
-        caller.f_code.co_filename,
-        caller.f_lineno,
-        module=_NAME,
-        registry=_WARNED,
-    )
-
-
-_call = FunctionType((lambda function, *arguments: function(*arguments)).__code__, {"__name__": _NAME})
-"""Calls a function from a frame that is, for the warnings module, one of scikit-learn's."""
+    warnings.warn_explicit(message, category, caller.f_code.co_filename, caller.f_lineno, module=_NAME)
 
 
 def warn_of_lbfgs(result: Any, max_iter: int) -> None:
-    """Warn as scikit-learn does where L-BFGS did not converge, likewise in the name of its module."""
-    _call(_check_optimize_result, "lbfgs", result, max_iter)
+    """Warn as scikit-learn does where L-BFGS did not converge, likewise in the name of its module and anew."""
+    # In a frame that is, for the warnings module, one of scikit-learn's; what is noted there is gone with its globals.
+    call = FunctionType((lambda function, *arguments: function(*arguments)).__code__, {"__name__": _NAME})
+    call(_check_optimize_result, "lbfgs", result, max_iter)
 
 
 try:  # from 1.9 on, and experimental there

@@ -231,11 +231,6 @@ def fit_stochastic(
         estimator._optimizer.adopt(spec.dtype)
     if estimator.early_stopping and incremental:
         raise ValueError("partial_fit does not support early_stopping=True")
-    if estimator.early_stopping and vars(estimator).get("validation_scores_") is None:
-        raise AttributeError(
-            "early_stopping must not be switched on for a network that warm_start goes on with: it has no "
-            "validation_scores_."
-        )
     if not estimator.early_stopping and vars(estimator).get("best_loss_", 0.0) is None:
         raise TypeError(
             "early_stopping must not be switched off for a network that training goes on with: it has no best_loss_."
@@ -244,6 +239,11 @@ def fit_stochastic(
     rows = validation = None
     if estimator.early_stopping:
         rows, validation = split(estimator, data, estimator._stratified_by(data))
+        if vars(estimator).get("validation_scores_") is None:
+            raise AttributeError(
+                "early_stopping must not be switched on for a network that warm_start goes on with: it has no "
+                "validation_scores_."
+            )
     n_samples = data.X.shape[0] if rows is None else len(rows)
     plan = Plan(
         estimator._optimizer.state,

@@ -407,6 +407,8 @@ def test_early_stopping_needs_scores_from_before(iris):
         model.fit(*iris)
     with pytest.raises(AttributeError, match="early_stopping must not be switched on"):
         model.set_params(early_stopping=True).fit(*iris)
+    with pytest.raises(ValueError, match="validation set is too small"):  # which scikit-learn sees first
+        model.set_params(validation_fraction=0.001).fit(*iris)
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -596,6 +598,25 @@ def test_filters_for_warnings_of_scikit_learn_hold(iris):
         for options, category in (({"batch_size": 1000}, UserWarning), ({"batch_size": 10}, ConvergenceWarning)):
             with pytest.raises(category):
                 model.set_params(**options).fit(X, y)
+
+
+@pytest.mark.parametrize("action", ["default", "module", "always", "ignore"])
+def test_every_fit_warns_anew(iris, action):
+    """As scikit-learn's do under any filter but "once", and not only the first one in a loop."""
+    X, y = iris
+
+    def count(kind):
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter(action)
+            for seed in range(3):
+                kind(hidden_layer_sizes=(3,), max_iter=1, batch_size=1000, random_state=seed).fit(X, y)
+                kind(hidden_layer_sizes=(3,), max_iter=1, solver="lbfgs", random_state=seed).fit(X, y)
+        return [warning.category for warning in caught]
+
+    for ours, theirs in ((MLPClassifier, SklearnClassifier), (MLPRegressor, SklearnRegressor)):
+        expected = count(theirs)
+        assert len(expected) == (0 if action == "ignore" else 9)
+        assert count(ours) == expected
 
 
 def test_a_fresh_fit_does_not_touch_arrays_that_the_user_holds(iris):
