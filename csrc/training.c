@@ -24,7 +24,12 @@ static double scale_of_mean(const fm_context *c, const char *params, double weig
 {
     const int is_single = c->real == sizeof(float);
     const int is_tiny = fabs(weight_sum) < (is_single ? 0x1p-64 : 0x1p-900);
-    const double part = !is_tiny ? 1 : is_single ? 0x1p100 : 0x1p1000;
+    double part = 1;
+    if (is_tiny) {
+        /* At most the reciprocal of the weight: what overflows by it does so in the mean. */
+        const int upwards = -ilogb(weight_sum), most = is_single ? 100 : 1000;
+        part = ldexp(1, upwards < most ? upwards : most);
+    }
     if (is_tiny || *alpha > fabs(weight_sum) * 0x1p20) {
         scale_gradient(c, params, *alpha, part, g);
         *alpha = 0;

@@ -44,11 +44,11 @@ _NAME = "sklearn.neural_network._multilayer_perceptron"
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn in the name of scikit-learn's module, so that a script's filters with ``module="sklearn"`` hold.
 
-    In every fit anew: nothing notes that it has been done. So it is with scikit-learn's, whose validation touches the
-    filters, after which Python forgets what it has warned of.
+    In every fit anew: what notes that it has been done is thrown away. So it is with scikit-learn's, whose validation
+    touches the filters, after which Python forgets what it has warned of.
     """
     caller = sys._getframe(1)
-    warnings.warn_explicit(message, category, caller.f_code.co_filename, caller.f_lineno, module=_NAME)
+    warnings.warn_explicit(message, category, caller.f_code.co_filename, caller.f_lineno, module=_NAME, registry={})
 
 
 def warn_of_lbfgs(result: Any, max_iter: int) -> None:

@@ -142,9 +142,9 @@ def activation(
         ``(name, {"beta": 2.0})``; estimators use the defaults.
     range : (float, float), optional
         The ends of an interval that contains every output; None (and None for one end): all numbers. It says with which
-        losses the activation may be that of the outputs. An end belongs to the interval where the function reaches it,
-        at the points of the Notes or at 0, 1/2, 1, 2 or their negatives. It has to hold with all parameters that a
-        network gets.
+        losses the activation may be that of the outputs. An end belongs to the interval where the function reaches it
+        with the default parameters, at the points of the Notes or at 0, 1/2, 1, 2 or their negatives. All this has to
+        hold with all parameters that a network gets.
     replace : bool, default=False
         Whether the name may be one of another activation of your own, which is then no longer registered.
 

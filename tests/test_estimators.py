@@ -600,9 +600,9 @@ def test_filters_for_warnings_of_scikit_learn_hold(iris):
                 model.set_params(**options).fit(X, y)
 
 
-@pytest.mark.parametrize("action", ["default", "module", "always", "ignore"])
+@pytest.mark.parametrize("action", ["default", "module", "once", "always", "ignore"])
 def test_every_fit_warns_anew(iris, action):
-    """As scikit-learn's do under any filter but "once", and not only the first one in a loop."""
+    """As scikit-learn's do, and not only the first one in a loop."""
     X, y = iris
 
     def count(kind):

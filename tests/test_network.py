@@ -798,6 +798,24 @@ class TestFit:
         first = 1e-20 - 0.1 * 1e8 * 1e-20 / weight
         assert steps[0] == pytest.approx(first * (1 - 0.1 * 1e8), rel=1e-5)
 
+    @pytest.mark.parametrize(
+        ("dtype", "alpha", "weight", "rate"),
+        [
+            ("float32", 1e9, 1e-20, 1e-30),
+            ("float32", 1e9, 1e-29, 1e-38),
+            ("float32", 1e-3, 1e-40, 1e-38),
+            ("float64", 1e8, 1e-280, 1e-288),
+            ("float64", 1e8, 1e-300, 1e-308),
+        ],
+    )
+    def test_a_large_penalty_beside_a_tiny_weight(self, backend, dtype, alpha, weight, rate):
+        """The mean gradient is a number."""
+        net = Network.from_weights([[[1.0]]], [[0.0]], dtype=dtype, backend=backend.name, alpha=alpha)
+        options = {"solver": "sgd", "momentum": 0.0, "nesterov": False, "learning_rate": rate, "batch_size": 1}
+        net.fit([[0.0]] * 2, [[0.0]] * 2, sample_weight=[weight, 1], epochs=1, shuffle=False, **options)
+        expected = 1 - rate * alpha / np.dtype(dtype).type(weight).item()
+        assert net.coefs[0].item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
     def test_an_interrupt_keeps_what_was_learned(self, backend):
         if threading.current_thread() is not threading.main_thread():

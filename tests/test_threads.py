@@ -945,7 +945,7 @@ def test_a_core_that_does_not_fit_is_no_error_of_the_import(tmp_path):
     shape, error, name, *_ = done.stdout.splitlines()
     assert shape == "(1, 1)"
     assert "'c' cannot be imported here (the compiled core, _fastmlp_c, is of other sources" in error
-    assert name == "numba" if "numba" in available_backends() else "numpy"
+    assert name == ("numba" if "numba" in available_backends() else "numpy")
     assert "is used instead" in done.stderr
 
 

@@ -32,10 +32,10 @@ try:
     ACTIVATION_CODES = _names(lib.fm_activation_name)
     LOSS_CODES = _names(lib.fm_loss_name)
     SOLVER_CODES = _names(lib.fm_solver_name)
+    _NEEDS = {"output": lib.FM_NEEDS_OUTPUT, "preactivation": lib.FM_NEEDS_PREACTIVATION}
+    DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
 except AttributeError as error:
     raise ImportError(f"the compiled core, _fastmlp_c, is of other sources than this package: {error}") from error
-_NEEDS = {"output": lib.FM_NEEDS_OUTPUT, "preactivation": lib.FM_NEEDS_PREACTIVATION}
-DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
 
 
 def input_pointer(ctype: str, array: np.ndarray, dtype: np.dtype) -> Any:
