@@ -587,6 +587,13 @@ def test_bad_networks(options, error, message):
         Network(**{"units": [3, 4, 4, 2]} | options)
 
 
+def steps_of_one_row_each(net, X, Y, weights, rate):
+    """Train by plain gradient descent for an epoch and return the first weight after it."""
+    options = {"solver": "sgd", "momentum": 0.0, "nesterov": False, "learning_rate": rate, "batch_size": 1}
+    net.fit(X, Y, sample_weight=weights, epochs=1, shuffle=False, **options)
+    return net.coefs[0].item(0)
+
+
 def divided():
     return 1 // 0
 
@@ -765,38 +772,18 @@ class TestFit:
         """Of one weight w and x = 1, y = 5: the gradient is w - 5 + alpha w / weight."""
         w = 1 / 1024 if alpha else 1.0
         net = Network.from_weights([[[w]]], [[0.0]], dtype=dtype, backend=backend.name, alpha=alpha)
-        options = {"solver": "sgd", "momentum": 0.0, "nesterov": False, "learning_rate": rate, "batch_size": 1}
-        # A second row, not in the same batch, makes the sum of all weights what it has to be; it changes nothing.
-        steps = []
-        net.fit(
-            [[1.0], [0.0]],
-            [[5.0], [0.0]],
-            sample_weight=[weight, 1],
-            epochs=1,
-            shuffle=False,
-            callback=lambda net, epoch, loss: steps.append(net.coefs[0].item()),
-            **options,
-        )
+        # A second row, not in the same batch, makes the sum of all weights what it has to be.
+        trained = steps_of_one_row_each(net, [[1.0], [0.0]], [[5.0], [0.0]], [weight, 1], rate)
         first = w - rate * (w - 5 + alpha * w / np.dtype(dtype).type(weight).item())
-        assert steps[0] == pytest.approx(first * (1 - rate * alpha), rel=1e-5)
+        assert trained == pytest.approx(first * (1 - rate * alpha), rel=1e-5)
 
     @pytest.mark.parametrize("weight", [8e-31, 1e-20, 1e-18, 1e-10])
     def test_a_penalty_that_counts_for_tiny_weights(self, backend, weight):
         """Solvers leave out numbers that do not matter beside others; alpha / weight can make them matter."""
         net = Network.from_weights([[[1e-20]]], [[0.0]], dtype="float32", backend=backend.name, alpha=1e8)
-        options = {"solver": "sgd", "momentum": 0.0, "nesterov": False, "learning_rate": 0.1, "batch_size": 1}
-        steps = []
-        net.fit(
-            [[0.0], [0.0]],
-            [[0.0], [0.0]],
-            sample_weight=[weight, 1],
-            epochs=1,
-            shuffle=False,
-            callback=lambda net, epoch, loss: steps.append(net.coefs[0].item()),
-            **options,
-        )
+        trained = steps_of_one_row_each(net, [[0.0]] * 2, [[0.0]] * 2, [weight, 1], 0.1)
         first = 1e-20 - 0.1 * 1e8 * 1e-20 / weight
-        assert steps[0] == pytest.approx(first * (1 - 0.1 * 1e8), rel=1e-5)
+        assert trained == pytest.approx(first * (1 - 0.1 * 1e8), rel=1e-5)
 
     @pytest.mark.parametrize(
         ("dtype", "alpha", "weight", "rate"),
@@ -811,10 +798,9 @@ class TestFit:
     def test_a_large_penalty_beside_a_tiny_weight(self, backend, dtype, alpha, weight, rate):
         """The mean gradient is a number."""
         net = Network.from_weights([[[1.0]]], [[0.0]], dtype=dtype, backend=backend.name, alpha=alpha)
-        options = {"solver": "sgd", "momentum": 0.0, "nesterov": False, "learning_rate": rate, "batch_size": 1}
-        net.fit([[0.0]] * 2, [[0.0]] * 2, sample_weight=[weight, 1], epochs=1, shuffle=False, **options)
+        trained = steps_of_one_row_each(net, [[0.0]] * 2, [[0.0]] * 2, [weight, 1], rate)
         expected = 1 - rate * alpha / np.dtype(dtype).type(weight).item()
-        assert net.coefs[0].item() == pytest.approx(expected, rel=1e-4, abs=1e-4)
+        assert trained == pytest.approx(expected, rel=1e-4, abs=1e-4)
 
     @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs POSIX timers")
     def test_an_interrupt_keeps_what_was_learned(self, backend):
