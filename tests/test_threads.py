@@ -862,15 +862,19 @@ def test_threadpoolctl_limits_the_first_call(name, limits):
 @needs_c
 def test_a_limit_holds_and_another_librarys_sets_none_when_the_environment_changes_inside():
     pytest.importorskip("threadpoolctl")
-    code = """
+    start = """
         import os
         from fastmlp import Network
         from fastmlp._threads import threads
         from threadpoolctl import threadpool_limits
-        os.environ["FASTMLP_NUM_THREADS"] = "1"
+    """
+    own = """
         with threadpool_limits(1, user_api="fastmlp"):
-            os.environ["FASTMLP_NUM_THREADS"] = "3"
+            os.environ["FASTMLP_NUM_THREADS"] = "2"
             print(*threads())
+        print(*threads())
+    """
+    of_another = """
         with threadpool_limits(1, user_api="blas"):
             os.environ["FASTMLP_NUM_THREADS"] = "1"
             Network([2, 1], backend="c").forward([[1.0, 2.0]])
@@ -880,7 +884,10 @@ def test_a_limit_holds_and_another_librarys_sets_none_when_the_environment_chang
                 print(*threads())
         print(*threads())
     """
-    assert run_python(code).stdout == "1 False\n1 False\n5 False\n1 False\n"
+    done = run_python(start + own, FASTMLP_NUM_THREADS="1")
+    assert done.stdout == f"1 False\n{min(2, _threads._of_the_machine())} False\n"
+    done = run_python(start + of_another, FASTMLP_NUM_THREADS="2")
+    assert done.stdout == "1 False\n5 False\n1 False\n"
 
 
 @needs_c
