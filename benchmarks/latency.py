@@ -26,6 +26,7 @@ import warnings
 
 import numpy as np
 import sklearn
+from scipy.sparse import csc_array, csr_array
 from sklearn.datasets import load_iris
 from sklearn.neural_network import MLPClassifier as SklearnClassifier
 from sklearn.neural_network import MLPRegressor as SklearnRegressor
@@ -159,6 +160,8 @@ def forms(rounds):
     model, other, X = fitted(MLPClassifier, SklearnClassifier, "float64")
     x = X[:1].copy()
     given = {"a list": x.tolist(), "integers": x.astype(int), "float32": x.astype("float32")}
+    given["a row of columns"] = np.asfortranarray(X)[:1]
+    given |= {"CSR": csr_array(x), "CSC": csc_array(x)}
     if pandas:
         given["a frame"] = frame(x)
     for name, x in given.items():

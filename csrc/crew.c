@@ -83,8 +83,7 @@ typedef struct forward_job {
 static void forward_block(forward_job *job, const fm_context *c, int64_t first)
 {
     fm_block b = {.x = job->x, .first = first, .rows = smaller(c->rows, job->x->n_rows - first), .read = job->check};
-    fm_block_input(c, &b);
-    if (job->check && !c->kernels->finite(b.rows * b.ld, b.dense)) {
+    if (!fm_block_input(c, &b, job->check)) {
         fm_pool_next(&job->not_finite);
         return; /* a function of the caller's own may not expect such numbers, and never come back */
     }

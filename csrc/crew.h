@@ -40,8 +40,8 @@ int64_t fm_crew_for_forward(fm_crew *crew, const fm_network *net, int purpose, i
 int64_t fm_crew_for_gradient(fm_crew *crew, const fm_network *net, const fm_rows *x, int64_t rows, int planned, int n,
                              char *base);
 
-/* Outputs of all rows; z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check: whether
- * they are finite is returned, for contiguous rows of the network's type; else 1. */
+/* Outputs of all rows; z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check: whether the
+ * rows are finite is returned; else 1. */
 int fm_crew_forward(const fm_crew *crew, const char *params, const fm_rows *x, char *out, void *const *z,
                     void *const *a, int check);
 

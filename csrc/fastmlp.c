@@ -73,21 +73,23 @@ int fm_solver_n_moments(int index)
     return index >= 0 && index < FM_N_SOLVERS ? counts[index] : -1;
 }
 
-/* A forward pass is cut where a block's activations still fit the nearest cache. */
-static int64_t forward_rows(const fm_network *net, int64_t rows)
+static int forward_purpose(const fm_network *net, const fm_rows *x)
 {
+    return !x || x->indptr || fm_is_read_in_place(net, x) ? FM_FOR_FORWARD : FM_FOR_FETCHING_FORWARD;
+}
+
+/* A forward pass is cut where a block's activations still fit the nearest cache, and what is fetched the second. */
+static int64_t forward_rows(const fm_network *net, const fm_rows *x, int64_t rows)
+{
+    enum { LEAST = 32, NUMBERS = 4096, FETCHED_BYTES = 262144 };
     int64_t widest = 1, block = FM_BLOCK;
     for (int l = 1; l <= net->n_layers; l++)
         if (net->units[l] > widest)
             widest = net->units[l];
-    while (block > 32 && block * widest > 4096)
+    const int64_t fetched = forward_purpose(net, x) == FM_FOR_FORWARD ? 0 : net->units[0] * fm_real_bytes(net->dtype);
+    while (block > LEAST && (block * widest > NUMBERS || block * fetched > FETCHED_BYTES))
         block /= 2;
     return rows < block ? rows : block;
-}
-
-static int forward_purpose(const fm_network *net, int x_dtype)
-{
-    return x_dtype == net->dtype ? FM_FOR_FORWARD : FM_FOR_CONVERTING_FORWARD;
 }
 
 static int bad_threads(int n) { return n < 1 || n > FM_MAX_THREADS; }
@@ -117,11 +119,11 @@ int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, i
     return threads_for(net, x, 3 * (double)rows, most);
 }
 
-int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads)
+int64_t fm_forward_workspace(const fm_network *net, const fm_rows *x, int64_t rows, int n_threads)
 {
     fm_crew crew;
     const int64_t bytes =
-        fm_crew_for_forward(&crew, net, forward_purpose(net, x_dtype), forward_rows(net, rows), n_threads, NULL);
+        fm_crew_for_forward(&crew, net, forward_purpose(net, x), forward_rows(net, x, rows), n_threads, NULL);
     return bytes <= FM_STACK_WORKSPACE ? 0 : bytes;
 }
 
@@ -142,13 +144,13 @@ static int forward(const fm_network *net, const void *params, const fm_rows *x, 
         return FM_BAD_ARGUMENT;
     if (x->n_rows == 0)
         return FM_OK;
-    const int64_t needed = fm_forward_workspace(net, x->n_rows, x->x_dtype, n_threads);
+    const int64_t needed = fm_forward_workspace(net, x, x->n_rows, n_threads);
     if (needed > size)
         return FM_SMALL_WORKSPACE;
     /* What the stack serves is over too soon to be counted among the callers. */
     const int n = needed || n_threads > 1 ? fm_pool_enter(n_threads) : 0;
     fm_crew crew;
-    fm_crew_for_forward(&crew, net, forward_purpose(net, x->x_dtype), forward_rows(net, x->n_rows), n ? n : 1,
+    fm_crew_for_forward(&crew, net, forward_purpose(net, x), forward_rows(net, x, x->n_rows), n ? n : 1,
                         needed ? workspace : stack);
     const int finite = fm_crew_forward(&crew, params, x, out, z, a, check_finite);
     if (n)

@@ -47,13 +47,13 @@ typedef struct fm_network {
     const fm_loss_kernel *own_loss; /* where loss is FM_OWN */
 } fm_network;
 
-/* Rows of input: dense with rows ldx apart, or, where indptr is given, CSR with sorted unique columns. Dense rows may be
- * of the other real type: they are converted as they are fetched, block by block. */
+/* Rows of input: dense with rows ldx and the numbers of a row dx apart, or, where indptr is given, CSR with sorted unique
+ * columns. Dense rows may be of the other real type, and lie in any order: they are fetched block by block. */
 typedef struct fm_rows {
     int64_t n_rows;
     int x_dtype;
     const void *x;
-    int64_t ldx;
+    int64_t ldx, dx;
     const int64_t *indptr;
     const int32_t *indices;
     const void *data;
@@ -137,21 +137,20 @@ int fm_forward_threads(const fm_network *net, const fm_rows *x, int64_t rows, in
 int fm_gradient_threads(const fm_network *net, const fm_rows *x, int64_t rows, int most);
 
 /* Bytes of workspace that a call needs: 0 where a small buffer on the stack serves. rows: of one call or batch. x: tells
- * whether they are sparse; NULL: they are dense. */
-int64_t fm_forward_workspace(const fm_network *net, int64_t rows, int x_dtype, int n_threads);
+ * whether they are sparse, and how they lie; NULL: they are dense, and of a forward pass used in place. */
+int64_t fm_forward_workspace(const fm_network *net, const fm_rows *x, int64_t rows, int n_threads);
 int64_t fm_gradient_workspace(const fm_network *net, const fm_rows *x, int64_t rows, int n_threads);
 
 /* out (n_rows, n_outputs). z, a: NULL, or one pointer per layer to (n_rows, fan_out), to be filled, too. check_finite:
- * refuse rows that are not finite, with FM_NOT_FINITE (what out holds then is not defined): contiguous ones of the
- * network's type only. */
+ * refuse rows that are not finite, with FM_NOT_FINITE; what out holds then is not defined. */
 int fm_forward(const fm_network *net, const void *params, const fm_rows *x, void *out, void *const *z, void *const *a,
                int check_finite, int n_threads, void *workspace, int64_t size);
 
-/* Predictions for dense rows x (n, units[0]) of the network's type: 1 to few_rows of them, or any number. */
+/* Predictions: for 1 to few_rows dense rows x (n, units[0]), contiguous and of the network's type; or for any rows. */
 int fm_bind(fm_binding *binding);
 int fm_predict(const fm_binding *binding, int64_t n, const void *x, void *out);
-int64_t fm_predict_workspace(const fm_binding *binding, int64_t rows, int n_threads);
-int fm_predict_many(const fm_binding *binding, int64_t n, const void *x, void *out, int n_threads, void *workspace,
+int64_t fm_predict_workspace(const fm_binding *binding, const fm_rows *x, int64_t rows, int n_threads);
+int fm_predict_many(const fm_binding *binding, const fm_rows *x, void *out, int n_threads, void *workspace,
                     int64_t size);
 
 int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, const fm_targets *y, fm_pass *pass,
@@ -160,6 +159,8 @@ int fm_loss_grad(const fm_network *net, const void *params, const fm_rows *x, co
 int fm_train(const fm_network *net, void *params, const fm_rows *x, const fm_targets *y, fm_training *training,
              void *workspace, int64_t size);
 
+/* Whether CSR rows, of which n_entries are stored, point inside a matrix with so many columns, sorted and unique. */
+int fm_is_csr(const fm_rows *x, int64_t columns, int64_t n_entries);
 /* Whether all of x (n), of a real type, is finite. */
 int fm_all_finite(int dtype, int64_t n, const void *x);
 /* Shuffle as numpy.random.RandomState.shuffle does, with the same draws. */

@@ -250,7 +250,7 @@ int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t row
     const int sparse = purpose == FM_FOR_SPARSE_GRADIENT;
     c->gathered_ld = net->units[0] == 1 ? 1 : round_up(net->units[0], line);
     c->gathered = sparse ? NULL : fm_take(base, &used, rows * c->gathered_ld * c->real);
-    if (purpose == FM_FOR_CONVERTING_FORWARD)
+    if (purpose == FM_FOR_FETCHING_FORWARD)
         return used;
     take_layers(c, rows, slices, base, &used);
     take_transposed(c, sparse ? 1 : 0, rows, base, &used);

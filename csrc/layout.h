@@ -41,7 +41,7 @@ typedef struct fm_context {
     int shared; /* slices of a block are worked on at once */
     int fits_vectors; /* the units of each layer fit a vector, and no activation draws or is the caller's own */
     fm_layer *layers;
-    char *gathered; /* (rows, gathered_ld): dense input rows in shuffled order, or converted */
+    char *gathered; /* (rows, gathered_ld): dense input rows that are not read where the caller has them */
     int64_t gathered_ld;
     char *delta[2]; /* (rows, widest ld), where a block is not shared: the layers take turns */
     char *panel; /* of transposed coefs, for each slice */
@@ -52,7 +52,7 @@ typedef struct fm_context {
     int64_t loss_scratch_bytes;
 } fm_context;
 
-enum { FM_FOR_FORWARD, FM_FOR_CONVERTING_FORWARD, FM_FOR_GRADIENT, FM_FOR_SPARSE_GRADIENT };
+enum { FM_FOR_FORWARD, FM_FOR_FETCHING_FORWARD, FM_FOR_GRADIENT, FM_FOR_SPARSE_GRADIENT };
 
 /* Lay out; with base NULL only count. Returns the bytes needed. slices: of a block, that are worked on at once. */
 int64_t fm_layout(fm_context *c, const fm_network *net, int purpose, int64_t rows, int slices, char *base);

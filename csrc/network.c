@@ -12,60 +12,13 @@ static char *at(const fm_context *c, const fm_block *b, char *matrix, int64_t ld
     return matrix + b->place * ld * c->real;
 }
 
-/* One row of the other real type. */
-static void convert_row(int x_dtype, int64_t n, const char *x, char *out)
-{
-    if (x_dtype == FM_FLOAT32)
-        for (int64_t j = 0; j < n; j++)
-            ((double *)out)[j] = ((const float *)x)[j];
-    else
-        for (int64_t j = 0; j < n; j++)
-            ((float *)out)[j] = (float)((const double *)x)[j];
-}
-
-static int64_t input_stride(const fm_rows *x) { return x->ldx * fm_real_bytes(x->x_dtype); }
-
-/* Whether dense rows are used where the caller has them. */
-static int is_in_place(const fm_context *c, const fm_block *b)
-{
-    return !b->index && !b->x->indptr && b->x->x_dtype == c->net->dtype;
-}
-
-void fm_block_place(const fm_context *c, fm_block *b)
-{
-    const fm_rows *x = b->x;
-    if (x->indptr)
-        return;
-    const int in_place = is_in_place(c, b);
-    b->dense = in_place ? (const char *)x->x + b->first * input_stride(x) : at(c, b, c->gathered, c->gathered_ld);
-    b->ld = in_place ? x->ldx : c->gathered_ld;
-}
-
-void fm_block_input(const fm_context *c, fm_block *b)
-{
-    const fm_rows *x = b->x;
-    const int converting = x->x_dtype != c->net->dtype;
-    fm_block_place(c, b);
-    if (x->indptr || is_in_place(c, b))
-        return;
-    const int64_t width = c->net->units[0], stride = input_stride(x);
-    for (int64_t i = 0; i < b->rows; i++) {
-        const char *row = (const char *)x->x + (b->index ? b->index[i] : b->first + i) * stride;
-        char *out = c->gathered + (b->place + i) * c->gathered_ld * c->real;
-        if (converting)
-            convert_row(x->x_dtype, width, row, out);
-        else
-            memcpy(out, row, (size_t)(width * c->real));
-    }
-}
-
 /* How many elements behind a row the one lies that is fetched meanwhile, where rows are used where the caller has them: the
  * distance of blocks, or of tiles for rows so long that processors, which recognise what is read in order within a page
  * of memory, fetch them late. Rows that have been read before must come from farther away; 0 for the last of them. */
 static int64_t ahead_of(const fm_context *c, const fm_block *b)
 {
     enum { LONG_BYTES = 1024, MOST_BYTES = 131072, TILE = 8 };
-    if (!is_in_place(c, b) || b->first + c->rows >= b->x->n_rows || b->x->ldx < 1)
+    if (b->index || !fm_is_read_in_place(c->net, b->x) || b->first + c->rows >= b->x->n_rows)
         return 0;
     const int64_t bytes = b->x->ldx * c->real, most = MOST_BYTES / bytes;
     if (bytes >= LONG_BYTES && !b->read)
@@ -330,7 +283,7 @@ static void single_backward(const fm_context *c, const char *params, const fm_bl
 static int64_t block_forward(const fm_context *c, const char *params, fm_block *b, fm_draw *draw)
 {
     int64_t work = 0;
-    fm_block_input(c, b);
+    fm_block_input(c, b, 0);
     if (is_single(c, b)) {
         single_forward(c, params, b);
         return 2 * c->n_params;

@@ -17,11 +17,26 @@ typedef struct fm_block {
     int64_t ld;
 } fm_block;
 
-/* Where the rows of a dense block are after they have been fetched: in place where they lie in order and are of the
- * network's type. */
+/* Whether rows that are not indexed are used where the caller has them: of the network's type, each contiguous. */
+static inline int fm_is_read_in_place(const fm_network *net, const fm_rows *x)
+{
+    return !x->indptr && x->x_dtype == net->dtype && x->dx == 1 && x->ldx >= net->units[0];
+}
+/* Where the rows of a dense block are after they have been fetched. */
 void fm_block_place(const fm_context *c, fm_block *b);
-/* Fetch them. */
-void fm_block_input(const fm_context *c, fm_block *b);
+/* Fetch them, unless they are used in place. check: whether they, or the entries of CSR rows, are finite is returned; for
+ * rows that are not indexed. */
+int fm_block_fetch(const fm_context *c, fm_block *b, int check);
+
+/* The same, without a call where there is nothing to do: a step of one row feels it. */
+static inline int fm_block_input(const fm_context *c, fm_block *b, int check)
+{
+    if (check || b->index || !fm_is_read_in_place(c->net, b->x))
+        return fm_block_fetch(c, b, check);
+    b->dense = (const char *)b->x->x + b->first * b->x->ldx * c->real;
+    b->ld = b->x->ldx;
+    return 1;
+}
 
 /* Layer l of a block: from `in` (ignored for the first layer of sparse input) to z and a, rows ld apart. */
 void fm_layer_forward(const fm_context *c, const char *params, int64_t l, const fm_block *b, const char *in,

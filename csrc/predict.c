@@ -90,7 +90,7 @@ static int predict(const fm_binding *b, int64_t n, const void *x, void *out)
         return FM_NOT_FINITE;
     fm_context c;
     fm_layout(&c, b->net, FM_FOR_FORWARD, n, 1, stack);
-    const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
+    const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0], .dx = 1};
     const fm_block block = {.x = &rows, .rows = n, .dense = x, .ld = rows.ldx};
     char *outputs = b->form == FM_CODES ? stack_outputs : out;
     fm_block_outputs(&c, b->params, &block, outputs, NULL, NULL);
@@ -106,10 +106,9 @@ int fm_predict(const fm_binding *b, int64_t n, const void *x, void *out)
     return status;
 }
 
-int64_t fm_predict_workspace(const fm_binding *b, int64_t rows, int n_threads)
+int64_t fm_predict_workspace(const fm_binding *b, const fm_rows *x, int64_t rows, int n_threads)
 {
-    return fm_forward_workspace(b->net, rows, b->net->dtype, n_threads) +
-           (b->form == FM_CODES ? output_bytes(b->net, rows) : 0);
+    return fm_forward_workspace(b->net, x, rows, n_threads) + (b->form == FM_CODES ? output_bytes(b->net, rows) : 0);
 }
 
 typedef struct finish_job {
@@ -128,17 +127,15 @@ static void finish_part(void *argument, int part)
     finish(b, end - first, job->outputs + first * row_bytes(b->net), job->codes + first);
 }
 
-static int predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
-                        int64_t size)
+static int predict_many(const fm_binding *b, const fm_rows *x, void *out, int n_threads, void *workspace, int64_t size)
 {
-    const int64_t scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
+    const int64_t n = x->n_rows, scratch = b->form == FM_CODES ? output_bytes(b->net, n) : 0;
     if (scratch > size)
         return FM_SMALL_WORKSPACE;
-    if (!is_aligned(b, x, out))
+    if (!is_aligned(b, x->indptr ? x->data : x->x, out))
         return FM_NOT_ALIGNED;
     void *outputs = scratch ? workspace : out;
-    const fm_rows rows = {.n_rows = n, .x_dtype = b->net->dtype, .x = x, .ldx = b->net->units[0]};
-    const int status = fm_forward(b->net, b->params, &rows, outputs, NULL, NULL, b->check_finite, n_threads,
+    const int status = fm_forward(b->net, b->params, x, outputs, NULL, NULL, b->check_finite, n_threads,
                                   (char *)workspace + scratch, size - scratch);
     if (status != FM_OK)
         return status;
@@ -152,11 +149,10 @@ static int predict_many(const fm_binding *b, int64_t n, const void *x, void *out
     return FM_OK;
 }
 
-int fm_predict_many(const fm_binding *b, int64_t n, const void *x, void *out, int n_threads, void *workspace,
-                    int64_t size)
+int fm_predict_many(const fm_binding *b, const fm_rows *x, void *out, int n_threads, void *workspace, int64_t size)
 {
     const unsigned mode = fm_enter_mode();
-    const int status = predict_many(b, n, x, out, n_threads, workspace, size);
+    const int status = predict_many(b, x, out, n_threads, workspace, size);
     fm_leave_mode(mode);
     return status;
 }

@@ -29,7 +29,17 @@ from fastmlp._sklearn import (
 from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import call_requesting
-from fastmlp._validation import as_real, check_count, check_csr, check_range, check_total, in_order, seeded_random_state
+from fastmlp._validation import (
+    as_csr,
+    as_real,
+    check_count,
+    check_csr,
+    check_range,
+    check_total,
+    in_order,
+    is_addressable,
+    seeded_random_state,
+)
 from fastmlp._weights import Weights, adopt, are_plain
 from fastmlp.activations import ACTIVATIONS, Activation, get_activation
 from fastmlp.backends import Backend, Data, get_backend, load_c_core
@@ -50,8 +60,10 @@ _LEAST_ROWS_AT_A_TIME = 256
 _REGISTRIES: dict[str, Any] = {"activation": ACTIVATIONS, "loss": LOSSES}
 
 
-def _is_in_order(X: Any) -> bool:
-    """Return whether rows are an array as backends take it, but for the dtype."""
+def _is_taken(backend: Backend, X: np.ndarray) -> bool:
+    """Return whether rows of floats lie as a backend takes them."""
+    if backend.takes_any_order:
+        return type(X) is np.ndarray and is_addressable(X)
     return type(X) is np.ndarray and X.flags.c_contiguous and X.flags.aligned
 
 
@@ -73,7 +85,9 @@ def _forward_dense(backend: Backend, spec: NetworkSpec, vector: np.ndarray, X: n
     is_float = X.dtype in (np.float32, np.float64)
     dtype = X.dtype if is_float else spec.dtype
     step = max(_LEAST_ROWS_AT_A_TIME, _BYTES_AT_A_TIME // (X.shape[1] * dtype.itemsize))
-    if len(X) <= step or (is_float and _is_in_order(X)):
+    if is_float and _is_taken(backend, X):
+        return backend.forward(spec, vector, X)
+    if len(X) <= step:
         return backend.forward(spec, vector, in_order(X, dtype))
     out = np.empty((len(X), spec.units[-1]), spec.dtype)
     for start in range(0, len(X), step):
@@ -173,24 +187,27 @@ class BaseMLP(CallbackSupportMixin, Constraints):
         is_list = type(X) is list
         try:
             short, shown = vars(self)["_short"], vars(self)["_shown_weights"]
-            if (
-                not is_plain_kind(X)
-                or not (is_list or X.size <= _NUMBERS_AT_A_TIME or _is_in_order(X))
-                or not shown.is_shown(self.coefs_, self.intercepts_)
-            ):
+            if not is_plain_kind(X) or not shown.is_shown(self.coefs_, self.intercepts_):
+                return None, X
+            is_small = is_list or X.size <= _NUMBERS_AT_A_TIME
+            if not is_small and {shown.vector.dtype} != set(X.dtypes if hasattr(X, "dtypes") else [X.dtype]):
                 return None, X
             backend = get_backend(self.backend)
-            rows = plain_rows(self, X) if hasattr(backend, "bind") else None
+            rows = plain_rows(self, X, finite=False) if hasattr(backend, "bind") else None  # C looks at the numbers
             if rows is None:
                 return None, X
             X = rows if is_list else X
             weights, spec = self._network(rows.dtype)
-            if not (is_list or rows.size <= _NUMBERS_AT_A_TIME or rows.dtype == spec.dtype):
-                return None, X
+            if hasattr(rows, "tocsr"):
+                rows = as_csr(rows)
+            elif rows.dtype != spec.dtype or not _is_taken(backend, rows):
+                if not is_small:
+                    return None, X
+                rows = as_real(rows, spec.dtype)
             short.bind(self, spec, weights, backend)
             attributes = dict(vars(self))
             attributes.pop("feature_names_in_", None)  # which have been compared with those of X
-            return getattr(short, form)(attributes, as_real(rows, spec.dtype)), X
+            return getattr(short, form)(attributes, rows), X
         except (*ODD, ImportError):  # the long way tells what is wrong, after what is wrong with X
             return None, X
 

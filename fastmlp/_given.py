@@ -23,17 +23,19 @@ _NAMES = ({str}, {int})
 
 
 def is_plain_kind(X: Any) -> bool:
-    """Return whether X is of a class that NumPy is asked to make an array of here, without a look at what it holds."""
-    return type(X) in (np.ndarray, list) or _is_frame(X)
+    """Return whether X is of a class that `plain_rows` knows, without a look at what it holds."""
+    return type(X) in (np.ndarray, list) or _is_frame(X) or _is_sparse(X)
 
 
-def plain_rows(estimator: Any, X: Any) -> Any:
+def plain_rows(estimator: Any, X: Any, *, finite: bool = True) -> Any:
     """Return rows to be predicted, finite numbers; None where they are not plainly rows of the fit.
 
     Parameters
     ----------
     estimator : MLPClassifier or MLPRegressor
     X : array-like or sparse matrix of shape (n, n_features)
+    finite : bool
+        Whether that is looked at here.
 
     Returns
     -------
@@ -44,7 +46,7 @@ def plain_rows(estimator: Any, X: Any) -> Any:
         known = known.tolist()
     elif known is not None:
         return None
-    rows = _rows(X) if names == known else None
+    rows = _rows(X, finite=finite) if names == known else None
     return rows if rows is not None and getattr(estimator, "n_features_in_", None) == rows.shape[1] else None
 
 
@@ -110,24 +112,24 @@ def validate_sample_weight(sample_weight: Any, X: Any) -> np.ndarray:
     return _check_sample_weight(sample_weight, X)
 
 
-def _rows(X: Any) -> Any:
-    """Return rows of finite numbers; None: not plainly so."""
+def _rows(X: Any, *, finite: bool = True) -> Any:
+    """Return rows of numbers, finite ones unless that is not looked at; None: not plainly so."""
     if _is_frame(X):
         names = X.columns.tolist()
         # pandas' own dtypes (with missing numbers, of sparse columns) have conversions of their own.
-        are_of_numpy = all(isinstance(dtype, np.dtype) for dtype in X.dtypes)
+        are_of_numpy = all(isinstance(dtype, np.dtype) for dtype in X.dtypes.values)
         if not are_of_numpy or set(map(type, names)) not in _NAMES or len(set(names)) < len(names):
             return None
-        rows = np.asarray(X)
+        rows = X.values
     else:
-        rows = X if _is_of("scipy.sparse", _SPARSE_CLASSES, X) else _as_array(X)
+        rows = X if _is_sparse(X) else _as_array(X)
     if (
         rows is None
         or rows.ndim != 2
         or 0 in rows.shape
         or rows.dtype.kind not in "biuf"
         or rows.dtype.itemsize > 8
-        or not _is_plain(rows if isinstance(rows, np.ndarray) else rows.data)
+        or (finite and not _is_plain(rows if isinstance(rows, np.ndarray) else rows.data))
     ):
         return None
     return rows
@@ -161,6 +163,10 @@ def plain_targets(y: Any, *, y_numeric: bool = False) -> np.ndarray | None:
 
 def _is_frame(X: Any) -> bool:
     return _is_of("pandas", ("DataFrame",), X)
+
+
+def _is_sparse(X: Any) -> bool:
+    return _is_of("scipy.sparse", _SPARSE_CLASSES, X)
 
 
 def _is_of(module: str, names: tuple[str, ...], given: Any) -> bool:

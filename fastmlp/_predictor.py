@@ -104,7 +104,7 @@ def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
         except ValueError:
             raise _wrong_layout(x, out) from None
         n = len(x)
-        status = predict(struct, n, rows, place) if n <= few_rows else many(n, rows, place, n_threads)
+        status = predict(struct, n, rows, place) if n <= few_rows else many(x, place, n_threads)
         if status != ok:
             raise _wrong_layout(x, out)
         return out

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import csr_array, csr_matrix
 
 from fastmlp._hooks import overridden
 from fastmlp._parameters import Entry
@@ -44,6 +45,8 @@ _LONG_WAY = (
 
 ODD = (ValueError, TypeError, AttributeError, LookupError, BufferError)
 """What checks of odd things raise. Not all exceptions: a signal's handler may have raised, to be heard."""
+
+_CSR = (csr_array, csr_matrix)
 
 _WATCHED = ("activation", "out_activation_", "dtype", "n_features_in_", "backend")
 """Attributes that a prediction depends on, besides the weights."""
@@ -141,10 +144,12 @@ def _make_call(
     view, ok = binding.view, binding.ok
     width, dtype, out_dtype = binding.width, binding.dtype, binding.out_dtype
     columns = binding.shape[0] if binding.shape else 0
-    ndarray, empty = np.ndarray, np.empty
+    ndarray, empty, in_c_order = np.ndarray, np.empty, np.ascontiguousarray
 
     def call(attributes: Attributes, X: Any) -> np.ndarray | None:
-        if type(X) is not ndarray or ((found := X.dtype) is not dtype and found != dtype):
+        if (kind := type(X)) is not ndarray and kind not in _CSR:
+            return None
+        if (found := X.dtype) is not dtype and found != dtype:
             return None
         try:
             n, n_columns = X.shape
@@ -165,16 +170,19 @@ def _make_call(
                 and get_variable(name) == variable
             ):
                 return None
-            rows = view(X)
+            out = empty((n, columns) if columns else n, out_dtype)
+            if n <= few_rows and kind is ndarray:
+                try:
+                    rows = view(X)
+                except ValueError:  # not contiguous
+                    rows = view(in_c_order(X))
+                status = predict(struct, n, rows, view(out))
+            else:
+                status = many(X, view(out), attributes.get("n_threads"))
         except ODD:
-            # Another number of dimensions, not contiguous, or something odd in the place of a weight array: the long
-            # way tells what is wrong, if anything is.
+            # Another number of dimensions, not aligned, or something odd in the place of a weight array: the long way
+            # tells what is wrong, if anything is.
             return None
-        out = empty((n, columns) if columns else n, out_dtype)
-        if n <= few_rows:
-            status = predict(struct, n, rows, view(out))
-        else:
-            status = many(n, rows, view(out), attributes.get("n_threads"))
         return out if status == ok else None
 
     return call

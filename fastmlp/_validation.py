@@ -137,6 +137,11 @@ def in_order(array: Any, dtype: np.dtype | None = None) -> np.ndarray:
     return np.require(array, dtype, ["C", "A"])
 
 
+def is_addressable(array: np.ndarray) -> bool:
+    """Return whether C can read the numbers of an array in whatever order: each is at a multiple of its size."""
+    return array.flags.aligned and not any(stride % array.itemsize for stride in array.strides)
+
+
 def check_finite(name: str, array: np.ndarray) -> None:
     """Raise ValueError when an array holds NaN or infinity."""
     if not np.isfinite(array).all():
@@ -163,7 +168,7 @@ def check_array(name: str, array: Any, shape: tuple[int, ...], dtype: np.dtype) 
     return array
 
 
-def check_inputs(X: Any, spec: NetworkSpec, *, finite: bool = True) -> Any:
+def check_inputs(X: Any, spec: NetworkSpec, *, finite: bool = True, any_order: bool = False) -> Any:
     """Return the inputs as backends take them.
 
     Parameters
@@ -173,12 +178,14 @@ def check_inputs(X: Any, spec: NetworkSpec, *, finite: bool = True) -> Any:
     spec : NetworkSpec
     finite : bool
         Whether dense numbers are checked, too. A backend that reads them can do so on the way.
+    any_order : bool
+        Whether a dense X of the spec's dtype stays as it lies.
 
     Returns
     -------
     ndarray or scipy CSR matrix of shape (n, units[0])
-        Of the spec's dtype; C-contiguous, or CSR with sorted indices and without duplicates. X itself where it is that
-        already, else a converted copy.
+        Of the spec's dtype; C-contiguous unless `any_order`, or CSR with sorted indices and without duplicates. X
+        itself where it is that already, else a converted copy.
 
     Raises
     ------
@@ -196,7 +203,8 @@ def check_inputs(X: Any, spec: NetworkSpec, *, finite: bool = True) -> Any:
         raise ValueError(f"X must have at least one row, got shape {X.shape}.")
     if is_sparse:
         return check_csr(X, spec.dtype)
-    X = as_real(X, spec.dtype)
+    if not (any_order and X.dtype == spec.dtype and is_addressable(X)):
+        X = as_real(X, spec.dtype)
     if finite:
         check_finite("X", X)
     return X
@@ -213,7 +221,7 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
         When its indices point outside, or, where `finite`, a value is not.
     """
     _check_kind("X", X.dtype)
-    X = X.tocsr()
+    X = as_csr(X)
     check_structure(X)
     stored = X.indptr[-1]
     rises = np.diff(X.indices[:stored]) > 0
@@ -230,6 +238,14 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
     if finite:
         check_finite("X", X.data[: X.indptr[-1]])
     return X
+
+
+def as_csr(X: Any) -> Any:
+    """Return a sparse X as CSR; ValueError where it is CSC that points outside: scipy writes where that points to."""
+    if getattr(X, "format", None) == "csc":
+        X = X.copy()  # nobody else can write to it
+        check_structure(X.T)
+    return X.tocsr()
 
 
 def check_structure(X: Any) -> None:

@@ -398,7 +398,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+            Rows. Float32 and float64 arrays are used as they are, by the C backend in any order; CSR and CSC stay
+            sparse.
 
         Returns
         -------
@@ -453,7 +454,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+            Rows. Float32 and float64 arrays are used as they are, by the C backend in any order; CSR and CSC stay
+            sparse.
 
         Returns
         -------
@@ -492,7 +494,8 @@ class MLPClassifier(ClassifierMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+            Rows. Float32 and float64 arrays are used as they are, by the C backend in any order; CSR and CSC stay
+            sparse.
 
         Returns
         -------
@@ -894,7 +897,8 @@ class MLPRegressor(RegressorMixin, BaseMLP):
         Parameters
         ----------
         X : {array-like, sparse matrix} of shape (n_samples, n_features)
-            Rows. Float32 and float64 arrays in C order are used as they are; CSR and CSC stay sparse.
+            Rows. Float32 and float64 arrays are used as they are, by the C backend in any order; CSR and CSC stay
+            sparse.
 
         Returns
         -------

@@ -411,9 +411,9 @@ class Network:
         >>> Network.from_weights([[[1.0], [2.0]]], [[3.0]]).forward([[10.0, 100.0]])
         array([[213.]])
         """
-        X = check_inputs(X, self._spec, finite=False)
-        forward = self._resolve_backend().forward
-        return call_requesting(self._n_threads, forward, self._spec, self._params, X, finite=True)
+        backend = self._resolve_backend()
+        X = check_inputs(X, self._spec, finite=False, any_order=backend.takes_any_order)
+        return call_requesting(self._n_threads, backend.forward, self._spec, self._params, X, finite=True)
 
     def _layers(self, X: Any) -> tuple[list[np.ndarray], list[np.ndarray]]:
         X = check_inputs(X, self._spec)

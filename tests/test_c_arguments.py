@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
+from fastmlp import config_context
 from fastmlp.backends import Data, Plan, get_backend
 from fastmlp.solvers import SolverState
 from fastmlp.spec import make_spec
@@ -54,6 +55,12 @@ def transposed(array):
     return np.asfortranarray(array)
 
 
+def unaligned(array):
+    shifted = np.zeros(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    shifted[...] = array
+    return shifted
+
+
 def longer(array):
     return np.concatenate([array, array[:1]])
 
@@ -84,7 +91,7 @@ def wider(array):
 
 BAD = {
     "params": [single, integer, strided, big_endian, longer, shorter, column],
-    "X": [half, integer, strided, big_endian, transposed, wider],
+    "X": [half, integer, big_endian, unaligned, wider],
     "targets": [single, integer, strided, big_endian, transposed, longer, shorter, wider],
     "weight": [single, integer, strided, big_endian, longer, shorter, column],
     "grad": [single, integer, strided, big_endian, longer, shorter, column],
@@ -263,6 +270,93 @@ def test_inputs_are_not_written(backend, good):
     train(backend, good)
     for name in ("X", "targets", "weight", "rows"):
         np.testing.assert_array_equal(good[name], before[name][0])
+
+
+def backwards(array):
+    return array[::-1, ::-1].copy()[::-1, ::-1]
+
+
+def columns_backwards(array):
+    return np.asfortranarray(array[:, ::-1])[:, ::-1]
+
+
+def some_columns(array):
+    return np.hstack([array, array])[:, : array.shape[1]]
+
+
+def some_rows(array):
+    return np.repeat(array, 2, axis=0)[::2]
+
+
+def repeated(array):
+    return np.broadcast_to(array[:1], array.shape)
+
+
+ORDERS = {
+    (name, spoil.__name__): spoil
+    for name in ("float32", "float64")
+    for spoil in (
+        np.ascontiguousarray,
+        transposed,
+        strided,
+        backwards,
+        columns_backwards,
+        some_columns,
+        some_rows,
+        repeated,
+    )
+}
+
+
+@pytest.mark.parametrize("units", [(1, 1), (3, 1), (3, 20, 2), (40, 6, 1), (300, 30)], ids=str)
+@pytest.mark.parametrize("order", ORDERS, ids="-".join)
+@pytest.mark.parametrize("n", [1, 7, 700])
+def test_rows_may_lie_in_any_order(backend, units, order, n, dtype):
+    pair = ("squared_error", "identity")
+    spec = make_spec(units, "tanh", pair[1], pair[0], dtype)
+    rng = np.random.default_rng(0)
+    X = ORDERS[order](rng.normal(size=(n, units[0])).astype(order[0]))
+    plain, Y = np.ascontiguousarray(X), rng.normal(size=(n, units[-1])).astype(dtype)
+    params = rng.normal(size=spec.layout.n_parameters).astype(dtype)
+
+    def results(X):
+        data, grad, trained = Data(X, Y), np.empty_like(params), params.copy()
+        plan = Plan(
+            SolverState.fresh("adam", len(params), spec.dtype), 5, rows=np.arange(n, dtype=np.int32)[::-1].copy()
+        )
+        losses = backend.trainer(spec, trained, data, plan).run(2).data
+        yield from (backend.forward(spec, params, X), backend.forward(spec, params, X, finite=True))
+        yield from (*backend.layers(spec, params, X)[0], np.array(backend.loss_grad(spec, params, data, 0.1, grad)))
+        yield from (grad, trained, losses)
+
+    for n_threads in (1, 3):
+        with config_context(n_threads=n_threads):
+            for got, wanted in zip(results(X), results(plain), strict=True):
+                np.testing.assert_array_equal(got, wanted)
+    if X.flags.writeable:
+        for place in ((0, 0), (-1, -1)):
+            X[place] = np.inf
+            with pytest.raises(ValueError, match="X must be finite, got infinity"):
+                backend.forward(spec, params, X, finite=True)
+            X[place] = 0
+
+
+@pytest.mark.parametrize("place", [0, -1])
+def test_entries_of_csr_that_are_not_finite(backend, place):
+    X = sp.random_array((700, 3), density=0.5, format="csr", rng=np.random.default_rng(0))
+    params = np.ones(SPEC.layout.n_parameters)
+    backend.forward(SPEC, params, X, finite=True)
+    X.data[place] = np.nan
+    with pytest.raises(ValueError, match="X must be finite, got NaN"):
+        backend.forward(SPEC, params, X, finite=True)
+    backend.forward(SPEC, params, X)
+
+
+def test_csr_that_is_not_sorted(backend):
+    for indices in ([1, 0, 2], [1, 1, 2]):
+        X = sp.csr_array((np.ones(3), np.array(indices, np.int32), np.array([0, 2, 3], np.int32)), shape=(2, 3))
+        with pytest.raises(ValueError, match="are not in order"):
+            backend.forward(SPEC, np.ones(SPEC.layout.n_parameters), X)
 
 
 def test_sparse_rows_need_no_room_for_dense_ones():

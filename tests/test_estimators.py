@@ -241,17 +241,28 @@ def test_rows_in_order_are_predicted_in_one_call_and_not_copied(wide, monkeypatc
     model, seen = copy.deepcopy(models["float64"]), []
 
     class Backend:
+        takes_any_order = False
+
         def forward(self, spec, vector, rows):
             seen.append(rows)
             return np.zeros((len(rows), spec.units[-1]))
 
-    monkeypatch.setattr(_base, "get_backend", lambda name: Backend())
+    backend = Backend()
+    monkeypatch.setattr(_base, "get_backend", lambda name: backend)
     model.predict_proba(X)
     assert [np.shares_memory(rows, X) and rows.shape == X.shape for rows in seen] == [True]
     seen.clear()
     model.predict_proba(np.asfortranarray(X))
     assert [rows.shape[0] for rows in seen] == [256, 256, 188]
     assert all(rows.flags.c_contiguous for rows in seen)
+    seen.clear()
+    backend.takes_any_order = True
+    for rows in (np.asfortranarray(X), X[::-1], X[:, ::-1]):
+        model.predict_proba(rows)
+    assert [rows.shape for rows in seen] == [X.shape] * 3
+    seen.clear()
+    model.predict_proba(misaligned(X))
+    assert [rows.shape[0] for rows in seen] == [256, 256, 188]
 
 
 @pytest.mark.c

@@ -8,6 +8,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from conftest import Tensor, outcome
 
 import fastmlp
@@ -169,7 +170,98 @@ def test_large_inputs_are_not_converted_whole(form, long_calls):
     if form in FRAMES:
         estimator.feature_names_in_ = np.array(list("abcdef"), dtype=object)
     assert_same(estimator.predict_proba(X), long_way(estimator, "predict_proba", X))
-    assert len(long_calls) == (1 if form in ("a list", "a list of rows") else 2)
+    assert len(long_calls) == (1 if form in ("a list", "a list of rows", "columns first", "a frame") else 2)
+
+
+ANY_ORDER = {
+    "columns first": np.asfortranarray,
+    "every second column": lambda X: np.repeat(X, 2, axis=1)[:, ::2],
+    "backwards": lambda X: X[::-1],
+    "csr matrix": sp.csr_matrix,
+    "csr array": sp.csr_array,
+    "csc matrix": sp.csc_matrix,
+    "csc array": sp.csc_array,
+}
+
+
+@pytest.mark.parametrize("form", ANY_ORDER)
+@pytest.mark.parametrize("n", [1, 64, 300])
+def test_rows_in_any_order_and_sparse_ones(form, n, dtype, long_calls):
+    X = ROWS[:n].astype(dtype)
+    X[::2, 1] = 0
+    for name, methods in METHODS.items():
+        estimator = fitted(name, dtype)
+        for method in methods:
+            given = ANY_ORDER[form](X)
+            expected = long_way(estimator, method, given)
+            for _ in range(2):
+                long_calls.clear()
+                with np.errstate(divide="ignore"):
+                    assert_same(getattr(estimator, method)(given), expected)
+                assert bool(long_calls) == ((name, method) in NEVER_BOUND)
+
+
+def unsorted(X):
+    return sp.csr_array((X.data[::-1].copy(), X.indices[::-1].copy(), X.indptr), shape=X.shape)
+
+
+def with_entries(name, values):
+    def edit(X):
+        getattr(X, name)[...] = values
+        return X
+
+    return edit
+
+
+def with_index(dtype):
+    def edit(X):
+        X.indices, X.indptr = X.indices.astype(dtype), X.indptr.astype(dtype)
+        return X
+
+    return edit
+
+
+ODD_SPARSE = {
+    "unsorted": unsorted,
+    "duplicates": with_entries("indices", 2),
+    "outside": with_entries("indices", 6),
+    "below": with_entries("indices", -1),
+    "far outside": with_entries("indices", 2**31 - 1),
+    "indptr": with_entries("indptr", [0, 7]),
+    "NaN": with_entries("data", np.nan),
+    "infinite": with_entries("data", -np.inf),
+    "long indices": with_index(np.int64),
+    "lists": lambda X: X.tolil(),
+    "too wide": lambda X: sp.hstack([X, X], format="csr"),
+    "no rows": lambda X: X[:0],
+    "one dimension": lambda X: sp.coo_array(X.toarray()[0]).tocsr(),
+    "integers": lambda X: (X * 9).astype("int64"),
+    "complex": lambda X: X * 1j,
+    "dense": lambda X: X.todense(),
+    "columns outside": lambda X: with_entries("indices", 10**7)(X.tocsc()),
+}
+
+
+STILL_ROWS = ("unsorted", "duplicates", "long indices", "lists", "integers", "dense")
+
+
+@pytest.mark.parametrize("spoil", ODD_SPARSE)
+@pytest.mark.parametrize("name", ["multiclass", "regression"])
+def test_odd_sparse_rows(spoil, name, dtype):
+    estimator = bound(fitted(name, dtype))
+    X = sp.csr_array(ROWS[:1].astype(dtype))
+    X = ODD_SPARSE[spoil](X)
+    (result, warned), (expected, also_warned) = (
+        outcome(estimator.predict, X),
+        outcome(lambda X: long_way(estimator, "predict", X), X),
+    )
+    assert type(result) is type(expected)
+    if isinstance(result, Exception):
+        assert str(result) == str(expected)
+    else:
+        assert_same(result, expected)
+    assert isinstance(result, Exception) == (spoil not in STILL_ROWS)
+    assert warned == also_warned
 
 
 class Row:

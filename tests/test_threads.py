@@ -395,7 +395,7 @@ def test_workspaces_grow_with_the_threads_and_no_further(make_problem):
     for sizes in (
         [c.lib.fm_gradient_workspace(network, c.ffi.NULL, 3000, n) for n in NUMBERS],
         [c.lib.fm_gradient_workspace(network, c.ffi.NULL, 100, n) for n in NUMBERS],
-        [c.lib.fm_forward_workspace(network, 3000, 0, n) for n in NUMBERS],
+        [c.lib.fm_forward_workspace(network, c.ffi.NULL, 3000, n) for n in NUMBERS],
     ):
         assert min(sizes) == sizes[0]
         assert max(sizes) < 12 * max(sizes[0], 16384)

@@ -164,6 +164,8 @@ class Backend(Protocol):
     isa: str
     """Instruction set of the kernels in use, "-" where that means nothing."""
     n_threads: int
+    takes_any_order: bool
+    """Whether dense rows may lie in any order, each number at a multiple of its size; else they are C-contiguous."""
 
     def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
         """Return the outputs, shape (n, units[-1]).

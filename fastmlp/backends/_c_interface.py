@@ -14,7 +14,14 @@ from _fastmlp_c import ffi, lib
 from fastmlp._threads import threads
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data
-from fastmlp.backends._checks import check_columns, check_targets, checked, checked_vector, csr_arrays
+from fastmlp.backends._checks import (
+    check_columns,
+    check_targets,
+    checked,
+    checked_address,
+    checked_vector,
+    csr_arrays,
+)
 from fastmlp.layout import aligned_zeros
 from fastmlp.losses import LOSSES
 from fastmlp.spec import NetworkSpec
@@ -34,6 +41,7 @@ try:
     SOLVER_CODES = _names(lib.fm_solver_name)
     _NEEDS = {"output": lib.FM_NEEDS_OUTPUT, "preactivation": lib.FM_NEEDS_PREACTIVATION}
     DTYPE_CODES = {np.dtype(np.float32): lib.FM_FLOAT32, np.dtype(np.float64): lib.FM_FLOAT64}
+    ITEMSIZES = {code: dtype.itemsize for dtype, code in DTYPE_CODES.items()}
 except AttributeError as error:
     raise ImportError(f"the compiled core, _fastmlp_c, is of other sources than this package: {error}") from error
 
@@ -133,19 +141,44 @@ def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
 def rows_struct(spec: NetworkSpec, X: Any) -> Bound:
     """Return the fm_rows of a dense or CSR input."""
     check_columns(spec, X)
-    rows = ffi.new("fm_rows *")
-    rows.n_rows = X.shape[0]
-    rows.x_dtype = DTYPE_CODES[spec.dtype]
-    if isinstance(X, np.ndarray):
-        if X.dtype not in DTYPE_CODES:
-            raise ValueError(f"Expected an array of float32 or float64, got {X.dtype}.")
-        rows.x_dtype = DTYPE_CODES[X.dtype]
-        rows.x = x = input_pointer("char *", X, X.dtype)
-        rows.ldx = X.shape[1]
-        return Bound(rows, x)
-    kept = tuple(map(ffi.from_buffer, ("int64_t *", "int32_t *", "char *"), csr_arrays(X, spec.dtype)))
-    rows.indptr, rows.indices, rows.data = kept
+    return _dense_rows(X) if isinstance(X, np.ndarray) else _csr_rows(X, spec.dtype)
+
+
+def _dense_rows(X: np.ndarray) -> Bound:
+    """Return dense rows, however they lie."""
+    code = DTYPE_CODES.get(X.dtype)
+    if code is None:
+        raise ValueError(f"Expected an array of float32 or float64, got {X.dtype}.")
+    n_rows, width = X.shape
+    if X.flags.c_contiguous:
+        x = input_pointer("char *", X, X.dtype)
+        return Bound(ffi.new("fm_rows *", (n_rows, code, x, width, 1)), x)
+    x = ffi.cast("char *", checked_address(X))  # cffi hands out addresses of contiguous arrays only
+    ldx = X.strides[0] // X.itemsize if n_rows > 1 else width
+    dx = X.strides[1] // X.itemsize if width > 1 else 1
+    return Bound(ffi.new("fm_rows *", (n_rows, code, x, ldx, dx)), X)
+
+
+def _csr_rows(X: Any, dtype: np.dtype) -> Bound:
+    """Return rows of a CSR matrix."""
+    indptr, indices, data = arrays = csr_arrays(X, dtype)
+    kept = tuple(map(ffi.from_buffer, ("int64_t *", "int32_t *", "char *"), arrays))
+    rows = ffi.new("fm_rows *", (X.shape[0], DTYPE_CODES[dtype], ffi.NULL, 0, 0, *kept))
+    if len(indptr) != X.shape[0] + 1 or not lib.fm_is_csr(rows, X.shape[1], min(len(indices), len(data))):
+        raise ValueError(
+            "X must be a valid sparse matrix with sorted indices and no duplicates, got one whose indptr or indices "
+            "point outside or are not in order."
+        )
     return Bound(rows, *kept)
+
+
+def set_piece(piece: Any, rows: Any, first: int, n_rows: int) -> None:
+    """Make an fm_rows, a copy of `rows`, the `n_rows` of them from `first` on."""
+    piece.n_rows = n_rows
+    if rows.indptr:
+        piece.indptr = rows.indptr + first
+    else:
+        piece.x = ffi.cast("char *", rows.x) + first * rows.ldx * ITEMSIZES[rows.x_dtype]
 
 
 def targets_struct(spec: NetworkSpec, data: Data) -> Bound:

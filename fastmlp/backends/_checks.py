@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from fastmlp._validation import check_structure
+from fastmlp._validation import is_addressable
 from fastmlp.backends import Data
 from fastmlp.spec import NetworkSpec
 
@@ -19,6 +18,15 @@ def checked(array: np.ndarray, dtype: np.dtype | type) -> np.ndarray:
     if not array.flags.aligned:
         raise ValueError(f"Expected an array of {dtype} at a multiple of {array.itemsize} bytes, got another address.")
     return array
+
+
+def checked_address(array: np.ndarray) -> int:
+    """Return the address of an array in any order; ValueError where elements are not at multiples of their size."""
+    if not is_addressable(array):
+        raise ValueError(
+            f"Expected an array of {array.dtype} at multiples of {array.itemsize} bytes, got other places."
+        )
+    return array.__array_interface__["data"][0]
 
 
 def checked_vector(spec: NetworkSpec, vector: np.ndarray) -> np.ndarray:
@@ -38,10 +46,9 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Return int64 indptr, int32 indices and the data of a CSR matrix.
 
     The first two are copies, for they are addresses to the kernels: whoever edits the matrix meanwhile, in a callback
-    or in another thread, changes numbers but no addresses. So it is they that are looked at here.
+    or in another thread, changes numbers but no addresses. So it is they that have to be looked at, by the caller.
     """
     indptr, indices, data = np.array(X.indptr, np.int64), np.array(X.indices, np.int32), np.ascontiguousarray(X.data)
-    check_structure(SimpleNamespace(indptr=indptr, indices=indices, data=data, shape=X.shape))
     return indptr, indices, checked(data, dtype)
 
 

@@ -30,6 +30,7 @@ from fastmlp.backends._c_interface import (
     output_pointer,
     parameters_pointer,
     rows_struct,
+    set_piece,
     targets_struct,
     threads_worth,
     workspace_buffer,
@@ -69,6 +70,7 @@ class CBackend:
     """
 
     name = "c"
+    takes_any_order = True
 
     def __init__(self) -> None:
         self.isa = choose_isa(os.environ.get("FASTMLP_ISA"))
@@ -141,28 +143,22 @@ def _forward(
     finite: bool = False,
 ) -> None:
     """Fill `out`, and where given the arrays of all layers, in pieces of bounded work."""
-    finite = finite and isinstance(X, np.ndarray)
     n, itemsize = X.shape[0], spec.dtype.itemsize
     network, rows, weights = network_struct(spec), rows_struct(spec, X), parameters_pointer(spec, params)
     arrays = [output_pointer("char *", array, spec.dtype) for array in (out, *z, *a)]
     widths = [spec.units[-1], *spec.units[1:] * 2][: len(arrays)]
     step = _rows_per_call(spec)
     n_threads = threads_worth(lib.fm_forward_threads, network, rows, min(step, n))
-    workspace = workspace_buffer(lib.fm_forward_workspace(network.struct, min(step, n), rows.struct.x_dtype, n_threads))
-    block = ffi.new("fm_rows *", rows.struct[0])
-    row_bytes = X.shape[1] * (itemsize if rows.struct.indptr else X.dtype.itemsize)
+    workspace = workspace_buffer(lib.fm_forward_workspace(network.struct, rows.struct, min(step, n), n_threads))
+    piece = ffi.new("fm_rows *", rows.struct[0])
     for first in range(0, n, step):
-        block.n_rows = min(step, n - first)
-        if rows.struct.indptr:
-            block.indptr = rows.struct.indptr + first
-        else:
-            block.x = ffi.cast("char *", rows.struct.x) + first * row_bytes
+        set_piece(piece, rows.struct, first, min(step, n - first))
         place, *layers = (array + first * width * itemsize for array, width in zip(arrays, widths, strict=True))
         half = len(layers) // 2
         before, after = (ffi.new("void *[]", part) if part else ffi.NULL for part in (layers[:half], layers[half:]))
-        status = lib.fm_forward(network.struct, weights, block, place, before, after, finite, n_threads, *workspace)
+        status = lib.fm_forward(network.struct, weights, piece, place, before, after, finite, n_threads, *workspace)
         if status == lib.FM_NOT_FINITE:
-            check_finite("X", X)
+            check_finite("X", X if isinstance(X, np.ndarray) else X.data)
         check_status(status, spec)
 
 
@@ -170,9 +166,9 @@ class Binding:
     """A network and its parameters, with all that a call of C needs looked up once, for predictions without delay.
 
     A call is ``predict(struct, n, view(X), view(out)) == ok`` for up to `few_rows` rows, and
-    ``many(n, view(X), view(out)) == ok`` for any number; ``view(chars, out, True)`` refuses what is read-only. X is
-    (n, units[0]); X and out are C-contiguous, of `dtype` and `out_dtype`: the caller has checked that. Predictions may
-    run in several threads.
+    ``many(X, view(out)) == ok`` for any number; ``view(chars, out, True)`` refuses what is read-only. X is
+    (n, units[0]) and of `dtype`, out C-contiguous and of `out_dtype`: the caller has checked that. For `predict` X is
+    C-contiguous, for `many` in any order, or CSR. Predictions may run in several threads.
 
     X and out must not overlap, unless `reads_first` and n is 1: then the row has been read when out is written.
 
@@ -194,7 +190,7 @@ class Binding:
     ok = lib.FM_OK
 
     def __init__(self, spec: NetworkSpec, params: np.ndarray, form: str, finite: bool) -> None:
-        self.dtype = spec.dtype
+        self._spec, self.dtype = spec, spec.dtype
         self.width = spec.units[0]
         code, self.shape = {
             "outputs": (lib.FM_OUTPUTS, (spec.units[-1],)),
@@ -214,20 +210,26 @@ class Binding:
         # Bounded in work, for signals, and in memory for what codes are read off.
         self._rows_per_call = min(_rows_per_call(spec), max(256, _OUTPUTS_PER_CALL // spec.units[-1]))
 
-    def many(self, n: int, x: Any, out: Any, n_threads: int | None = None) -> int:
-        """Predict n rows in pieces of bounded work and memory; return a status."""
+    def many(self, X: Any, out: Any, n_threads: int | None = None) -> int:
+        """Predict rows in pieces of bounded work and memory; return a status.
+
+        Raises
+        ------
+        ValueError
+            When X is not aligned, or CSR that is not valid, sorted and without duplicates.
+        """
+        rows, n = rows_struct(self._spec, X), X.shape[0]
         step = min(n, self._rows_per_call)
-        n_threads = threads_worth(lib.fm_forward_threads, self._network, None, step, n_threads)
-        size = lib.fm_predict_workspace(self.struct, step, n_threads)
+        n_threads = threads_worth(lib.fm_forward_threads, self._network, rows, step, n_threads)
+        size = lib.fm_predict_workspace(self.struct, rows.struct, step, n_threads)
         scratch = ffi.from_buffer(np.empty(size + ALIGNMENT, np.uint8))
         workspace = scratch + -int(ffi.cast("uintptr_t", scratch)) % ALIGNMENT
-        x_bytes = self.width * self.dtype.itemsize
         out_bytes = math.prod(self.shape) * self.out_dtype.itemsize
+        piece = rows.struct if step == n else ffi.new("fm_rows *", rows.struct[0])
         for first in range(0, n, step):
-            rows = min(step, n - first)
-            status = lib.fm_predict_many(
-                self.struct, rows, x + first * x_bytes, out + first * out_bytes, n_threads, workspace, size
-            )
+            if step < n:
+                set_piece(piece, rows.struct, first, min(step, n - first))
+            status = lib.fm_predict_many(self.struct, piece, out + first * out_bytes, n_threads, workspace, size)
             if status != lib.FM_OK:
                 return status
         return lib.FM_OK

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from functools import cache, lru_cache
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from fastmlp._held import Noted
-from fastmlp._validation import check_finite
+from fastmlp._validation import check_finite, check_structure
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, Evaluator, LossParts, Plan
 from fastmlp.backends import _numba_core as core
@@ -47,6 +48,7 @@ class NumbaBackend:
     name = "numba"
     isa = "-"
     n_threads = 1
+    takes_any_order = False
 
     def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
         """Return the outputs, shape (n, units[-1]). finite: raise ValueError where a dense X is not."""
@@ -109,6 +111,7 @@ def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
     indptr, indices, data = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, spec.dtype)
     if not isinstance(X, np.ndarray):
         indptr, indices, data = csr_arrays(X, spec.dtype)
+        check_structure(SimpleNamespace(indptr=indptr, indices=indices, data=data, shape=X.shape))
     elif X.dtype == np.float32:
         x32 = checked(X, np.float32)
     else:

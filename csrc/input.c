@@ -1,0 +1,130 @@
+/* The rows of a block of input: used where the caller has them, or fetched. */
+#include <string.h>
+
+#include "network.h"
+
+/* Columns that are fetched at a time where those of a row do not follow each other: their lines stay in the nearest cache
+ * for all rows of a block. */
+enum { COLUMNS_AT_A_TIME = 8 };
+
+static int is_in_place(const fm_context *c, const fm_block *b)
+{
+    return !b->index && fm_is_read_in_place(c->net, b->x);
+}
+
+/* Whether rows lie column by column, as Fortran has them. */
+static int is_turned(const fm_context *c, const fm_block *b)
+{
+    const fm_rows *x = b->x;
+    return x->ldx == 1 && x->dx != 1 && x->x_dtype == c->net->dtype && !b->index;
+}
+
+static const char *row_of(const fm_block *b, int64_t i)
+{
+    const fm_rows *x = b->x;
+    return (const char *)x->x + (b->index ? b->index[i] : b->first + i) * x->ldx * fm_real_bytes(x->x_dtype);
+}
+
+/* n numbers of a row, dx apart. */
+#define DEFINE_CONVERT(name, from, to)                                  \
+    static void name(int64_t n, const char *row, int64_t dx, char *out) \
+    {                                                                   \
+        const from *x = (const from *)row;                              \
+        if (dx == 1)                                                    \
+            for (int64_t j = 0; j < n; j++)                             \
+                ((to *)out)[j] = (to)x[j];                              \
+        else                                                            \
+            for (int64_t j = 0; j < n; j++)                             \
+                ((to *)out)[j] = (to)x[j * dx];                         \
+    }
+DEFINE_CONVERT(float_to_float, float, float)
+DEFINE_CONVERT(float_to_double, float, double)
+DEFINE_CONVERT(double_to_float, double, float)
+DEFINE_CONVERT(double_to_double, double, double)
+
+static void fetch(const fm_context *c, const fm_block *b, char *out)
+{
+    const fm_rows *x = b->x;
+    const int64_t width = c->net->units[0], step = x->dx == 1 ? width : COLUMNS_AT_A_TIME;
+    const int from_float = x->x_dtype == FM_FLOAT32, to_float = c->net->dtype == FM_FLOAT32;
+    if (is_turned(c, b)) {
+        c->kernels->transpose(width, b->rows, row_of(b, 0), x->dx, out, c->gathered_ld);
+        return;
+    }
+    for (int64_t j = 0; j < width; j += step) {
+        const int64_t n = width - j < step ? width - j : step;
+        for (int64_t i = 0; i < b->rows; i++) {
+            const char *row = row_of(b, i) + j * x->dx * fm_real_bytes(x->x_dtype);
+            char *to = out + (i * c->gathered_ld + j) * c->real;
+            if (from_float && to_float)
+                float_to_float(n, row, x->dx, to);
+            else if (from_float)
+                float_to_double(n, row, x->dx, to);
+            else if (to_float)
+                double_to_float(n, row, x->dx, to);
+            else
+                double_to_double(n, row, x->dx, to);
+        }
+    }
+}
+
+void fm_block_place(const fm_context *c, fm_block *b)
+{
+    if (b->x->indptr)
+        return;
+    const int in_place = is_in_place(c, b);
+    b->dense = in_place ? row_of(b, 0) : c->gathered + b->place * c->gathered_ld * c->real;
+    b->ld = in_place ? b->x->ldx : c->gathered_ld;
+}
+
+/* Whether n numbers of each of some lines are finite. */
+static int are_finite(const fm_context *c, int64_t lines, int64_t n, const char *x, int64_t distance)
+{
+    for (int64_t i = 0; i < lines; i++)
+        if (!c->kernels->finite(n, x + i * distance * c->real))
+            return 0;
+    return 1;
+}
+
+static int is_finite(const fm_context *c, const fm_block *b)
+{
+    const fm_rows *x = b->x;
+    const int64_t width = c->net->units[0];
+    if (x->indptr) {
+        const int64_t begin = x->indptr[b->first], end = x->indptr[b->first + b->rows];
+        return are_finite(c, 1, end - begin, (const char *)x->data + begin * c->real, 0);
+    }
+    if (b->ld == width)
+        return are_finite(c, 1, b->rows * width, b->dense, 0);
+    if (is_turned(c, b) && width < b->rows) /* fewer lines */
+        return are_finite(c, width, b->rows, row_of(b, 0), x->dx);
+    return are_finite(c, b->rows, width, b->dense, b->ld);
+}
+
+int fm_block_fetch(const fm_context *c, fm_block *b, int check)
+{
+    fm_block_place(c, b);
+    if (!b->x->indptr && !is_in_place(c, b))
+        fetch(c, b, c->gathered + b->place * c->gathered_ld * c->real);
+    return !check || is_finite(c, b);
+}
+
+int fm_is_csr(const fm_rows *x, int64_t columns, int64_t n_entries)
+{
+    if (x->indptr[0] != 0)
+        return 0;
+    for (int64_t i = 0; i < x->n_rows; i++) {
+        const int64_t begin = x->indptr[i], end = x->indptr[i + 1];
+        if (end < begin || end > n_entries)
+            return 0;
+        int64_t before = -1;
+        for (int64_t e = begin; e < end; e++) {
+            if (x->indices[e] <= before)
+                return 0;
+            before = x->indices[e];
+        }
+        if (before >= columns)
+            return 0;
+    }
+    return 1;
+}
