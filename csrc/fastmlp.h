@@ -161,6 +161,9 @@ int fm_train(const fm_network *net, void *params, const fm_rows *x, const fm_tar
 
 /* Whether CSR rows, of which n_entries are stored, point inside a matrix with so many columns, sorted and unique. */
 int fm_is_csr(const fm_rows *x, int64_t columns, int64_t n_entries);
+/* CSR from CSC, which x is here but for n_rows, with so many columns, of which n_entries are stored: indptr (n_rows + 1),
+ * indices and data (n_entries). Columns rise within a row. Returns whether x points inside; if not, nothing is promised. */
+int fm_turn_csc(const fm_rows *x, int64_t columns, int64_t n_entries, int64_t *indptr, int32_t *indices, void *data);
 /* Whether all of x (n), of a real type, is finite. */
 int fm_all_finite(int dtype, int64_t n, const void *x);
 /* Shuffle as numpy.random.RandomState.shuffle does, with the same draws. */

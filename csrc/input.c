@@ -128,3 +128,45 @@ int fm_is_csr(const fm_rows *x, int64_t columns, int64_t n_entries)
     }
     return 1;
 }
+
+/* Entries begin .. end - 1 of column j to their rows, whose next places are counted on. */
+#define DEFINE_SPREAD(name, real)                                                                              \
+    static void name(int64_t j, int64_t begin, int64_t end, const int32_t *rows, const real *x, int64_t *next, \
+                     int32_t *columns, real *out)                                                              \
+    {                                                                                                          \
+        for (int64_t e = begin; e < end; e++) {                                                                \
+            const int64_t place = next[rows[e]]++;                                                             \
+            columns[place] = (int32_t)j;                                                                       \
+            out[place] = x[e];                                                                                 \
+        }                                                                                                      \
+    }
+DEFINE_SPREAD(spread_floats, float)
+DEFINE_SPREAD(spread_doubles, double)
+
+int fm_turn_csc(const fm_rows *x, int64_t columns, int64_t n_entries, int64_t *indptr, int32_t *indices, void *data)
+{
+    const int64_t n = x->n_rows;
+    memset(indptr, 0, (size_t)(n + 1) * sizeof(int64_t));
+    if (x->indptr[0] != 0 || x->indptr[columns] > n_entries)
+        return 0;
+    for (int64_t j = 0; j < columns; j++)
+        if (x->indptr[j + 1] < x->indptr[j])
+            return 0;
+    for (int64_t e = 0; e < x->indptr[columns]; e++) {
+        if (x->indices[e] < 0 || x->indices[e] >= n)
+            return 0;
+        indptr[x->indices[e] + 1]++;
+    }
+    for (int64_t i = 0; i < n; i++)
+        indptr[i + 1] += indptr[i];
+    for (int64_t j = 0; j < columns; j++) {
+        const int64_t begin = x->indptr[j], end = x->indptr[j + 1];
+        if (x->x_dtype == FM_FLOAT32)
+            spread_floats(j, begin, end, x->indices, x->data, indptr, indices, data);
+        else
+            spread_doubles(j, begin, end, x->indices, x->data, indptr, indices, data);
+    }
+    memmove(indptr + 1, indptr, (size_t)n * sizeof(int64_t)); /* each has become where the next row begins */
+    indptr[0] = 0;
+    return 1;
+}

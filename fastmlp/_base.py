@@ -20,7 +20,7 @@ from fastmlp._increment import NOT_FINITE, Increment, may_bind
 from fastmlp._lbfgs import fit_lbfgs
 from fastmlp._parameters import name_of, registered
 from fastmlp._predictor import Predictor, Source
-from fastmlp._short import ODD, ShortPath
+from fastmlp._short import ODD, ShortPath, Sparse
 from fastmlp._sklearn import (
     CallbackSupportMixin,
     lbfgs_point_dtype,
@@ -30,7 +30,6 @@ from fastmlp._snapshot import Snapshot
 from fastmlp._stochastic import fit_stochastic
 from fastmlp._threads import call_requesting
 from fastmlp._validation import (
-    as_csr,
     as_real,
     check_count,
     check_csr,
@@ -199,7 +198,7 @@ class BaseMLP(CallbackSupportMixin, Constraints):
             X = rows if is_list else X
             weights, spec = self._network(rows.dtype)
             if hasattr(rows, "tocsr"):
-                rows = as_csr(rows)
+                rows = rows if rows.dtype == spec.dtype else Sparse.of(rows, spec.dtype)
             elif rows.dtype != spec.dtype or not _is_taken(backend, rows):
                 if not is_small:
                     return None, X

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array, csr_matrix
+from scipy.sparse import csc_array, csc_matrix, csr_array, csr_matrix
 
 from fastmlp._hooks import overridden
+from fastmlp._labels import are_several, indicators
 from fastmlp._parameters import Entry
+from fastmlp._validation import as_real
 from fastmlp.backends import Backend, configured
 from fastmlp.spec import NetworkSpec
 
@@ -46,7 +48,27 @@ _LONG_WAY = (
 ODD = (ValueError, TypeError, AttributeError, LookupError, BufferError)
 """What checks of odd things raise. Not all exceptions: a signal's handler may have raised, to be heard."""
 
-_CSR = (csr_array, csr_matrix)
+
+class Sparse(NamedTuple):
+    """The arrays of a CSR or CSC matrix, for one with data of another dtype: SciPy's classes take 30 us to make."""
+
+    data: np.ndarray
+    indices: np.ndarray
+    indptr: np.ndarray
+    shape: tuple[int, ...]
+    format: str
+
+    @classmethod
+    def of(cls, X: Any, dtype: np.dtype) -> Sparse:
+        """Return the arrays of a matrix, its data in a dtype."""
+        return cls(as_real(X.data, dtype), X.indices, X.indptr, X.shape, X.format)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.data.dtype
+
+
+_SPARSE = (csr_array, csr_matrix, csc_array, csc_matrix, Sparse)
 
 _WATCHED = ("activation", "out_activation_", "dtype", "n_features_in_", "backend")
 """Attributes that a prediction depends on, besides the weights."""
@@ -89,15 +111,19 @@ class ShortPath:
         own = spec.own
         if (state, own) == self._state or not is_ordinary(estimator, spec, weights, _LONG_WAY):
             return
-        form, classes = estimator._prediction_forms()
-        labels = _not_bound
-        if classes is not None:
-            codes = _while_registered(own, _make_call(backend.bind(spec, weights.vector, "codes", finite=True), *state))
-            labels = _make_labels(codes, attributes["_label_binarizer"], classes)
+
+        def bound(form: str) -> Call:
+            return _while_registered(own, _make_call(backend.bind(spec, weights.vector, form, finite=True), *state))
+
         # Other threads may be predicting: each of these functions looks at the state by itself.
-        numbers = _make_call(backend.bind(spec, weights.vector, form, finite=True), *state)
-        self.numbers = _while_registered(own, numbers)
-        self.labels = labels
+        form, classes = estimator._prediction_forms()
+        binarizer = attributes.get("_label_binarizer")
+        numbers, labels = bound(form), _not_bound
+        if classes is not None:
+            labels = _make_labels(bound("codes"), binarizer, classes.__getitem__)
+        elif binarizer is not None and are_several(binarizer):
+            labels = _make_labels(numbers, binarizer, indicators)
+        self.numbers, self.labels = numbers, labels
         self._state = state, own
 
 
@@ -147,7 +173,7 @@ def _make_call(
     ndarray, empty, in_c_order = np.ndarray, np.empty, np.ascontiguousarray
 
     def call(attributes: Attributes, X: Any) -> np.ndarray | None:
-        if (kind := type(X)) is not ndarray and kind not in _CSR:
+        if (kind := type(X)) is not ndarray and kind not in _SPARSE:
             return None
         if (found := X.dtype) is not dtype and found != dtype:
             return None
@@ -199,13 +225,14 @@ def _while_registered(own: tuple[Entry, ...], call: Call) -> Call:
     return checked
 
 
-def _make_labels(codes_of: Call, binarizer: Any, classes: np.ndarray) -> Call:
-    """Return a function that computes labels, or None."""
+def _make_labels(call: Call, binarizer: Any, decode: Callable[[np.ndarray], np.ndarray]) -> Call:
+    """Return a function that computes labels, or None: those that `decode` makes of codes or outputs."""
+    classes = binarizer.classes_
 
     def labels(attributes: Attributes, X: Any) -> np.ndarray | None:
         if attributes.get("_label_binarizer") is not binarizer or binarizer.classes_ is not classes:
             return None
-        codes = codes_of(attributes, X)
-        return None if codes is None else classes[codes]
+        found = call(attributes, X)
+        return None if found is None else decode(found)
 
     return labels

@@ -40,7 +40,7 @@ LABELS = {
 METHODS = dict.fromkeys(LABELS, ("predict_proba", "predict", "predict_log_proba"))
 METHODS["regression"] = METHODS["two outputs"] = ("predict",)
 CALLS = [(name, method) for name, methods in METHODS.items() for method in methods]
-NEVER_BOUND = [("one class", "predict"), ("several labels", "predict")]
+NEVER_BOUND = [("one class", "predict")]
 
 
 def fitted(name="multiclass", dtype="float64", cls=None, **options):
@@ -125,6 +125,9 @@ FORMS = {
     "float16": lambda X: X.astype("float16"),
     "columns first": np.asfortranarray,
     "other bytes": lambda X: X.astype(X.dtype.newbyteorder()),
+    "CSR of integers": lambda X: sp.csr_array((X * 3).astype("int64")),
+    "CSR of float32": lambda X: sp.csr_array(X.astype("float32")),
+    "CSC of float32": lambda X: sp.csc_matrix(X.astype("float32")),
     "a frame": lambda X: pd.DataFrame(X, columns=list("abcdef")),
     "a frame of several types": lambda X: pd.DataFrame(X, columns=list("abcdef")).assign(b=np.arange(len(X))),
 }
@@ -138,7 +141,8 @@ def test_what_numpy_makes_an_array_of_takes_the_short_path(form, dtype, long_cal
         if form in FRAMES:
             estimator.feature_names_in_ = np.array(list("abcdef"), dtype=object)
         # What goes beyond the weights' precision is computed in float64.
-        is_short = np.result_type(np.asarray(X), estimator.coefs_[0]) == estimator.coefs_[0].dtype
+        found = X.dtype if sp.issparse(X) else np.asarray(X).dtype
+        is_short = np.result_type(found, estimator.coefs_[0]) == estimator.coefs_[0].dtype
         for method in methods:
             expected = long_way(estimator, method, X)
             for _ in range(2):
@@ -277,7 +281,7 @@ class Row:
         return self.numbers if dtype is None else self.numbers.astype(dtype)
 
 
-@pytest.mark.parametrize(("name", "dtype_name"), [("several labels", "float64"), ("multiclass", "float32")])
+@pytest.mark.parametrize(("name", "dtype_name"), [("one class", "float64"), ("multiclass", "float32")])
 def test_a_list_that_goes_the_long_way_is_converted_once(name, dtype_name, long_calls, monkeypatch):
     estimator = fitted(name, dtype_name)
     expected = long_way(estimator, "predict", ROWS[:3])

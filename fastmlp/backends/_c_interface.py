@@ -139,9 +139,9 @@ def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
 
 
 def rows_struct(spec: NetworkSpec, X: Any) -> Bound:
-    """Return the fm_rows of a dense or CSR input."""
+    """Return the fm_rows of a dense, CSR or CSC input."""
     check_columns(spec, X)
-    return _dense_rows(X) if isinstance(X, np.ndarray) else _csr_rows(X, spec.dtype)
+    return _dense_rows(X) if isinstance(X, np.ndarray) else _sparse_rows(X, spec.dtype)
 
 
 def _dense_rows(X: np.ndarray) -> Bound:
@@ -159,17 +159,27 @@ def _dense_rows(X: np.ndarray) -> Bound:
     return Bound(ffi.new("fm_rows *", (n_rows, code, x, ldx, dx)), X)
 
 
-def _csr_rows(X: Any, dtype: np.dtype) -> Bound:
-    """Return rows of a CSR matrix."""
-    indptr, indices, data = arrays = csr_arrays(X, dtype)
-    kept = tuple(map(ffi.from_buffer, ("int64_t *", "int32_t *", "char *"), arrays))
-    rows = ffi.new("fm_rows *", (X.shape[0], DTYPE_CODES[dtype], ffi.NULL, 0, 0, *kept))
-    if len(indptr) != X.shape[0] + 1 or not lib.fm_is_csr(rows, X.shape[1], min(len(indices), len(data))):
+def _sparse_rows(X: Any, dtype: np.dtype) -> Bound:
+    """Return rows of a CSR or CSC matrix."""
+    (n_rows, width), by_columns = X.shape, X.format == "csc"
+    indptr, indices, data = csr_arrays(X, dtype)
+    rows = _compressed(n_rows, indptr, indices, data)
+    n_entries, valid = min(len(indices), len(data)), len(indptr) == (width if by_columns else n_rows) + 1
+    if valid and by_columns:
+        turned = _compressed(n_rows, np.empty(n_rows + 1, np.int64), np.empty_like(indices), np.empty_like(data))
+        valid = lib.fm_turn_csc(rows.struct, width, n_entries, *turned.kept)
+        rows = turned
+    if not (valid and lib.fm_is_csr(rows.struct, width, n_entries)):
         raise ValueError(
             "X must be a valid sparse matrix with sorted indices and no duplicates, got one whose indptr or indices "
             "point outside or are not in order."
         )
-    return Bound(rows, *kept)
+    return rows
+
+
+def _compressed(n_rows: int, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> Bound:
+    kept = tuple(map(ffi.from_buffer, ("int64_t *", "int32_t *", "char *"), (indptr, indices, data)))
+    return Bound(ffi.new("fm_rows *", (n_rows, DTYPE_CODES[data.dtype], ffi.NULL, 0, 0, *kept)), *kept)
 
 
 def set_piece(piece: Any, rows: Any, first: int, n_rows: int) -> None:

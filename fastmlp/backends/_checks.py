@@ -43,7 +43,7 @@ def check_columns(spec: NetworkSpec, X: Any) -> None:
 
 
 def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return int64 indptr, int32 indices and the data of a CSR matrix.
+    """Return int64 indptr, int32 indices and the data of a CSR matrix, or those of a CSC matrix.
 
     The first two are copies, for they are addresses to the kernels: whoever edits the matrix meanwhile, in a callback
     or in another thread, changes numbers but no addresses. So it is they that have to be looked at, by the caller.
