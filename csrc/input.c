@@ -1,10 +1,11 @@
 /* The rows of a block of input: used where the caller has them, or fetched. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "network.h"
 
-/* Columns that are fetched at a time where those of a row do not follow each other: their lines stay in the nearest cache
- * for all rows of a block. */
+/* Columns that are fetched at a time where the numbers of a row are farther apart than rows: their lines stay in the nearest
+ * cache for all rows of a block. */
 enum { COLUMNS_AT_A_TIME = 8 };
 
 static int is_in_place(const fm_context *c, const fm_block *b)
@@ -45,7 +46,7 @@ DEFINE_CONVERT(double_to_double, double, double)
 static void fetch(const fm_context *c, const fm_block *b, char *out)
 {
     const fm_rows *x = b->x;
-    const int64_t width = c->net->units[0], step = x->dx == 1 ? width : COLUMNS_AT_A_TIME;
+    const int64_t width = c->net->units[0], step = llabs(x->dx) < llabs(x->ldx) ? width : COLUMNS_AT_A_TIME;
     const int from_float = x->x_dtype == FM_FLOAT32, to_float = c->net->dtype == FM_FLOAT32;
     if (is_turned(c, b)) {
         c->kernels->transpose(width, b->rows, row_of(b, 0), x->dx, out, c->gathered_ld);

@@ -1,7 +1,5 @@
 #include "network.h"
 
-#include <string.h>
-
 #include "activations.h"
 #include "columns.h"
 #include "zeros.h"

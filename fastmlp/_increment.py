@@ -185,7 +185,7 @@ class Increment:
 
     def _converted(self, estimator: BaseMLP, X: Any) -> np.ndarray | None:
         """Return rows in an array of the model's dtype; None: not plainly so."""
-        if not is_plain_kind(X) or (type(X) is list and len(X) > self._capacity):
+        if not is_plain_kind(X) or hasattr(X, "tocsr") or (type(X) is list and len(X) > self._capacity):
             return None
         rows = plain_rows(estimator, X)
         return None if rows is None or len(rows) > self._capacity else as_real(rows, self._dtype)

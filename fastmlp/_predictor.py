@@ -100,11 +100,10 @@ def fast_predictor(binding: Any, n_threads: int | None) -> Predictor:
 
     def fill(x: np.ndarray, out: np.ndarray) -> np.ndarray:
         try:
-            rows, place = view(x), view(chars, out, True)
+            rows, place, n = view(x), view(chars, out, True), len(x)
+            status = predict(struct, n, rows, place) if n <= few_rows else many(n, x, place, n_threads)
         except ValueError:
             raise _wrong_layout(x, out) from None
-        n = len(x)
-        status = predict(struct, n, rows, place) if n <= few_rows else many(x, place, n_threads)
         if status != ok:
             raise _wrong_layout(x, out)
         return out

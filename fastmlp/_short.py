@@ -1,8 +1,8 @@
 """The short path into predictions: what scikit-learn's validation would let pass anyway goes straight into C.
 
-A fitted estimator is bound once, at its first prediction: its weights, activations and backend. A call
-then makes sure that nothing of this has changed and that X is a plain array of the model's dtype, lets C check that X
-is finite, and is done. In every other case it returns None, and the long way decides: it converts, warns or raises.
+A fitted estimator is bound once, at its first prediction: its weights, activations and backend. A call then makes sure
+that nothing of this has changed and that X is a plain array, CSR or CSC of the model's dtype, lets C check that X is
+finite, and is done. In every other case it returns None, and the long way decides: it converts, warns or raises.
 """
 
 from __future__ import annotations
@@ -204,7 +204,10 @@ def _make_call(
                     rows = view(in_c_order(X))
                 status = predict(struct, n, rows, view(out))
             else:
-                status = many(X, view(out), attributes.get("n_threads"))
+                # Entries beyond the last row are nobody's, but scikit-learn looks at them.
+                if kind is not ndarray and not (len(X.data) == len(X.indices) == X.indptr[-1]):
+                    return None
+                status = many(n, X, view(out), attributes.get("n_threads"))
         except ODD:
             # Another number of dimensions, not aligned, or something odd in the place of a weight array: the long way
             # tells what is wrong, if anything is.

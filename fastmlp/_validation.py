@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from functools import cache
 from numbers import Integral
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
 from fastmlp.spec import NetworkSpec
+
+POINTS_OUTSIDE = "X must be a valid sparse matrix, got one whose indptr or indices point outside."
 
 _ROW_SUM_TOLERANCE = 1e-5
 """How far from 1 a row of class probabilities may sum: what rounding to float32 does to a few thousand classes."""
@@ -243,8 +246,11 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
 def as_csr(X: Any) -> Any:
     """Return a sparse X as CSR; ValueError where it is CSC that points outside: scipy writes where that points to."""
     if getattr(X, "format", None) == "csc":
-        X = X.copy()  # nobody else can write to it
-        check_structure(X.T)
+        indices, indptr = X.indices.copy(), X.indptr.copy()  # nobody else can write to them
+        n_rows, width = X.shape
+        check_structure(SimpleNamespace(data=X.data, indices=indices, indptr=indptr, shape=(width, n_rows)))
+        stored = indptr[-1]
+        X = type(X)((X.data[:stored], indices[:stored], indptr), shape=(n_rows, width))
     return X.tocsr()
 
 
@@ -261,7 +267,7 @@ def check_structure(X: Any) -> None:
         or (X.indptr[1:] < X.indptr[:-1]).any()
         or (n_stored > 0 and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
     ):
-        raise ValueError("X must be a valid sparse matrix, got one whose indptr or indices point outside.")
+        raise ValueError(POINTS_OUTSIDE)
 
 
 def check_targets(Y: Any, spec: NetworkSpec, n_rows: int) -> tuple[np.ndarray, bool]:

@@ -193,13 +193,32 @@ def test_edits_of_a_csr_matrix_in_training(fast_backend, make_problem):
 
 
 @pytest.mark.parametrize(
-    "edit", [{"indptr": [1, 2, 3]}, {"indptr": [0, 3, 2]}, {"indptr": [0, 2, 9]}, {"indices": [0, 1, 7]}]
+    "edit",
+    [
+        {"indptr": [1, 2, 3]},
+        {"indptr": [0, 3, 2]},
+        {"indptr": [0, 4, 3]},
+        {"indptr": [0, 2, 9]},
+        {"indptr": [0, 2, 4]},
+        {"indptr": [0, 2]},
+        {"indptr": [0, 2, 3, 3]},
+        {"indptr": [0.0, 2.5, 3.0]},
+        {"indptr": [[0, 2, 3]]},
+        {"indices": [0, 1, 7]},
+        {"indices": [0, 1, 3]},
+        {"indices": [0, 1, -1]},
+        {"indices": [0, 1]},
+        {"indices": [0, 1, 2 + 2**32]},
+        {"indices": [0, 1, 2 - 2**32]},
+        {"data": [1.0, 2.0]},
+    ],
+    ids=str,
 )
 def test_csr_that_points_outside_is_refused(fast_backend, edit):
     spec = make_spec([3, 2], "tanh", "identity", "squared_error", "float64")
     X = sp.csr_array(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]))
     for name, values in edit.items():
-        setattr(X, name, np.array(values, dtype=np.int32))
+        setattr(X, name, np.array(values))
     with pytest.raises(ValueError, match="point outside"):
         fast_backend.forward(spec, np.ones(spec.layout.n_parameters), X)
 

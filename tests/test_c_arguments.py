@@ -61,6 +61,12 @@ def unaligned(array):
     return shifted
 
 
+def of_a_structure(array):
+    whole = np.zeros(len(array), [("before", "i4"), ("field", array.dtype, array.shape[1:])])
+    whole["field"] = array
+    return whole["field"]
+
+
 def longer(array):
     return np.concatenate([array, array[:1]])
 
@@ -91,7 +97,7 @@ def wider(array):
 
 BAD = {
     "params": [single, integer, strided, big_endian, longer, shorter, column],
-    "X": [half, integer, big_endian, unaligned, wider],
+    "X": [half, integer, big_endian, unaligned, of_a_structure, wider],
     "targets": [single, integer, strided, big_endian, transposed, longer, shorter, wider],
     "weight": [single, integer, strided, big_endian, longer, shorter, column],
     "grad": [single, integer, strided, big_endian, longer, shorter, column],
@@ -339,6 +345,23 @@ def test_rows_may_lie_in_any_order(backend, units, order, n, dtype):
             with pytest.raises(ValueError, match="X must be finite, got infinity"):
                 backend.forward(spec, params, X, finite=True)
             X[place] = 0
+
+
+@pytest.mark.parametrize("container", [np.asarray, sp.csr_array, sp.csc_array])
+@pytest.mark.parametrize("n", [1, 100])
+def test_rows_that_become_more_meanwhile(backend, monkeypatch, container, n):
+    """As if another thread resized them: what is written goes by the room that there is."""
+    params, few, more = np.ones(SPEC.layout.n_parameters), np.ones((n, 3)), container(np.ones((n + 1, 3)))
+    rows_struct = c.rows_struct
+    monkeypatch.setattr(c, "rows_struct", lambda spec, X: rows_struct(spec, more))
+    for call in (backend.forward, backend.layers):
+        with pytest.raises(ValueError, match=f"X must not be changed meanwhile, got {n + 1} rows in place of {n}"):
+            call(SPEC, params, few)
+    binding = backend.bind(SPEC, params)
+    with pytest.raises(ValueError, match="X must not be changed meanwhile"):
+        binding.many(
+            n, np.asfortranarray(more.toarray() if sp.issparse(more) else more), binding.view(np.empty((n, 2)))
+        )
 
 
 @pytest.mark.parametrize("place", [0, -1])

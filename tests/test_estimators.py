@@ -221,12 +221,13 @@ def test_predictions_in_pieces(wide, layout):
     np.testing.assert_allclose(model.predict_proba(rows), model.predict_proba(X), rtol=1e-12)
 
 
+@pytest.mark.parametrize("backend_name", ["auto", "numpy"])
 @pytest.mark.parametrize("layout", ["column by column", "some columns", "misaligned", "integers column by column"])
-def test_predictions_copy_no_more_than_a_piece(layout):
+def test_predictions_copy_no_more_than_a_piece(layout, backend_name):
     X = np.random.RandomState(0).randint(-3, 4, (20_000, 64)).astype(float)
     model = MLPRegressor(hidden_layer_sizes=(3,), max_iter=2, random_state=0).fit(X[:50], X[:50, 0])
     rows = NOT_AS_BACKENDS_TAKE_THEM[layout](X)
-    model.predict(rows)
+    model.set_params(backend=backend_name).predict(rows)
     tracemalloc.start()
     try:
         model.predict(rows)

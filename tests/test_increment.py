@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from conftest import Tensor, outcome
 from threadpoolctl import threadpool_limits
 
@@ -175,6 +176,8 @@ INPUT = {
     "strided": lambda X, y: (np.repeat(X, 2, axis=1)[:, ::2], y),
     "column-major": lambda X, y: (np.asfortranarray(X), y),
     "integers": lambda X, y: (X.astype(int), y),
+    "CSR": lambda X, y: (sp.csr_array(X), y),
+    "CSC": lambda X, y: (sp.csc_matrix(X), y),
     "other float": lambda X, y: (X.astype("float32"), y),
     "too wide": lambda X, y: (np.hstack([X, X]), y),
     "vector": lambda X, y: (X[0], y),

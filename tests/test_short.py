@@ -225,6 +225,14 @@ def with_index(dtype):
     return edit
 
 
+def with_tail(number):
+    def edit(X):
+        X.data = np.append(X.data, number).astype(X.dtype)
+        return X
+
+    return edit
+
+
 ODD_SPARSE = {
     "unsorted": unsorted,
     "duplicates": with_entries("indices", 2),
@@ -235,6 +243,12 @@ ODD_SPARSE = {
     "NaN": with_entries("data", np.nan),
     "infinite": with_entries("data", -np.inf),
     "long indices": with_index(np.int64),
+    "far outside in long indices": lambda X: with_entries("indices", 2**32)(with_index(np.int64)(X)),
+    "fractional indices": with_index(np.float64),
+    "one entry more": lambda X: with_tail(0.0)(X),
+    "one NaN more": lambda X: with_tail(np.nan)(X),
+    "one entry more in columns": lambda X: with_tail(0.0)(X.tocsc()),
+    "one NaN more in columns": lambda X: with_tail(np.nan)(X.tocsc()),
     "lists": lambda X: X.tolil(),
     "too wide": lambda X: sp.hstack([X, X], format="csr"),
     "no rows": lambda X: X[:0],
@@ -246,7 +260,16 @@ ODD_SPARSE = {
 }
 
 
-STILL_ROWS = ("unsorted", "duplicates", "long indices", "lists", "integers", "dense")
+STILL_ROWS = (
+    "unsorted",
+    "duplicates",
+    "long indices",
+    "one entry more",
+    "one entry more in columns",
+    "lists",
+    "integers",
+    "dense",
+)
 
 
 @pytest.mark.parametrize("spoil", ODD_SPARSE)

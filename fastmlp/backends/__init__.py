@@ -44,9 +44,10 @@ class Data:
     Attributes
     ----------
     X : ndarray of shape (n, units[0]) or CSR matrix
-        C-contiguous, float32 or float64; where it is not the spec's dtype, rows are converted as they are used, a block
-        at a time. A CSR matrix is of the spec's dtype; it is anything with ``data``, ``indices``, ``indptr`` and
-        ``shape``, with sorted indices without duplicates (see `fastmlp._validation`).
+        C-contiguous (or not: `Backend.takes_any_order`), float32 or float64; where it is not the spec's dtype, rows are
+        converted as they are used, a block at a time. A CSR matrix is of the spec's dtype; it is anything with
+        ``data``, ``indices``, ``indptr`` and ``shape``, with sorted indices without duplicates (see
+        `fastmlp._validation`).
     targets : ndarray
         float of shape (n, units[-1]), C-contiguous and of the spec's dtype; or int32 class codes of shape (n,),
         standing for one-hot rows, or, with one output unit, for 0 and 1.
@@ -165,12 +166,14 @@ class Backend(Protocol):
     """Instruction set of the kernels in use, "-" where that means nothing."""
     n_threads: int
     takes_any_order: bool
-    """Whether dense rows may lie in any order, each number at a multiple of its size; else they are C-contiguous."""
+    """Whether dense rows may lie in any order, each number at a multiple of its size, everywhere; else they are
+    C-contiguous."""
 
     def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
         """Return the outputs, shape (n, units[-1]).
 
-        finite: raise ValueError where a dense X, which then is of the spec's dtype, holds NaN or infinity.
+        finite: raise ValueError where a dense X, which then is of the spec's dtype, holds NaN or infinity; what is
+        stored of a sparse one may be looked at, too.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Checked arrays in, pointers and structs of the C core out; status codes out as exceptions.
 
-The only module that imports the extension. Each array is checked for dtype and contiguity where its pointer is taken.
+The only module that imports the extension. Each array is checked for dtype and layout where its pointer is taken.
 """
 
 from __future__ import annotations
@@ -12,13 +12,14 @@ import numpy as np
 
 from _fastmlp_c import ffi, lib
 from fastmlp._threads import threads
+from fastmlp._validation import POINTS_OUTSIDE
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data
 from fastmlp.backends._checks import (
-    check_columns,
     check_targets,
     checked,
     checked_address,
+    checked_shape,
     checked_vector,
     csr_arrays,
 )
@@ -68,13 +69,13 @@ def check_status(status: int, spec: NetworkSpec) -> None:
     raise RuntimeError(f"The C core refused a call: {message}.")
 
 
-def threads_worth(worth: Any, network: Bound, rows: Bound | None, n_rows: int, n_threads: int | None = None) -> int:
+def threads_worth(worth: Any, network: Bound, rows: Bound, n_rows: int, n_threads: int | None = None) -> int:
     """Return the threads of passes over `n_rows` rows; `worth` is C's function that knows how many pay.
 
-    `rows` tell whether they are sparse; None: they are dense.
+    `rows` tell whether they are sparse.
     """
     n, fixed = threads(n_threads)
-    return n if fixed or n == 1 else worth(network.struct, rows.struct if rows else ffi.NULL, n_rows, n)
+    return n if fixed or n == 1 else worth(network.struct, rows.struct, n_rows, n)
 
 
 class Bound:
@@ -139,17 +140,19 @@ def _set_own(network: Any, spec: NetworkSpec) -> list[Any]:
 
 
 def rows_struct(spec: NetworkSpec, X: Any) -> Bound:
-    """Return the fm_rows of a dense, CSR or CSC input."""
-    check_columns(spec, X)
-    return _dense_rows(X) if isinstance(X, np.ndarray) else _sparse_rows(X, spec.dtype)
+    """Return the fm_rows of a dense, CSR or CSC input.
+
+    Its shape is read once, here: another thread may be changing it, and what is computed goes by one number of rows.
+    """
+    return _dense_rows(spec, X) if isinstance(X, np.ndarray) else _sparse_rows(spec, X)
 
 
-def _dense_rows(X: np.ndarray) -> Bound:
+def _dense_rows(spec: NetworkSpec, X: np.ndarray) -> Bound:
     """Return dense rows, however they lie."""
     code = DTYPE_CODES.get(X.dtype)
     if code is None:
         raise ValueError(f"Expected an array of float32 or float64, got {X.dtype}.")
-    n_rows, width = X.shape
+    n_rows, width = checked_shape(spec, X)
     if X.flags.c_contiguous:
         x = input_pointer("char *", X, X.dtype)
         return Bound(ffi.new("fm_rows *", (n_rows, code, x, width, 1)), x)
@@ -159,10 +162,10 @@ def _dense_rows(X: np.ndarray) -> Bound:
     return Bound(ffi.new("fm_rows *", (n_rows, code, x, ldx, dx)), X)
 
 
-def _sparse_rows(X: Any, dtype: np.dtype) -> Bound:
+def _sparse_rows(spec: NetworkSpec, X: Any) -> Bound:
     """Return rows of a CSR or CSC matrix."""
-    (n_rows, width), by_columns = X.shape, X.format == "csc"
-    indptr, indices, data = csr_arrays(X, dtype)
+    (n_rows, width), by_columns = checked_shape(spec, X), getattr(X, "format", "csr") == "csc"
+    indptr, indices, data = csr_arrays(X, spec.dtype)
     rows = _compressed(n_rows, indptr, indices, data)
     n_entries, valid = min(len(indices), len(data)), len(indptr) == (width if by_columns else n_rows) + 1
     if valid and by_columns:
@@ -170,16 +173,20 @@ def _sparse_rows(X: Any, dtype: np.dtype) -> Bound:
         valid = lib.fm_turn_csc(rows.struct, width, n_entries, *turned.kept)
         rows = turned
     if not (valid and lib.fm_is_csr(rows.struct, width, n_entries)):
-        raise ValueError(
-            "X must be a valid sparse matrix with sorted indices and no duplicates, got one whose indptr or indices "
-            "point outside or are not in order."
-        )
+        raise ValueError(f"{POINTS_OUTSIDE} Or they are not in order, without duplicates, which they must be here.")
     return rows
 
 
 def _compressed(n_rows: int, indptr: np.ndarray, indices: np.ndarray, data: np.ndarray) -> Bound:
     kept = tuple(map(ffi.from_buffer, ("int64_t *", "int32_t *", "char *"), (indptr, indices, data)))
     return Bound(ffi.new("fm_rows *", (n_rows, DTYPE_CODES[data.dtype], ffi.NULL, 0, 0, *kept)), *kept)
+
+
+def check_unchanged(rows: Bound, n: int) -> int:
+    """Return n, the number of rows that there is room for; ValueError where there are others by now."""
+    if rows.struct.n_rows != n:
+        raise ValueError(f"X must not be changed meanwhile, got {rows.struct.n_rows} rows in place of {n}.")
+    return n
 
 
 def set_piece(piece: Any, rows: Any, first: int, n_rows: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastmlp._validation import is_addressable
+from fastmlp._validation import POINTS_OUTSIDE, is_addressable
 from fastmlp.backends import Data
 from fastmlp.spec import NetworkSpec
 
@@ -36,10 +36,12 @@ def checked_vector(spec: NetworkSpec, vector: np.ndarray) -> np.ndarray:
     return checked(vector, spec.dtype)
 
 
-def check_columns(spec: NetworkSpec, X: Any) -> None:
-    """Raise ValueError unless rows are as wide as the input layer."""
-    if X.shape[1] != spec.units[0]:
-        raise ValueError(f"Expected {spec.units[0]} columns, got {X.shape[1]}.")
+def checked_shape(spec: NetworkSpec, X: Any) -> tuple[int, int]:
+    """Return the shape of rows; ValueError unless they are as wide as the input layer."""
+    n_rows, width = X.shape
+    if width != spec.units[0]:
+        raise ValueError(f"Expected {spec.units[0]} columns, got {width}.")
+    return n_rows, width
 
 
 def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -48,8 +50,15 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     The first two are copies, for they are addresses to the kernels: whoever edits the matrix meanwhile, in a callback
     or in another thread, changes numbers but no addresses. So it is they that have to be looked at, by the caller.
     """
-    indptr, indices, data = np.array(X.indptr, np.int64), np.array(X.indices, np.int32), np.ascontiguousarray(X.data)
-    return indptr, indices, checked(data, dtype)
+    indptr, indices, data = np.array(X.indptr), np.array(X.indices), np.ascontiguousarray(X.data)
+    for index in (indptr, indices):
+        if index.dtype.kind not in "iu" or index.ndim != 1:
+            raise ValueError(f"{POINTS_OUTSIDE} They must be vectors of integers, got {index.dtype} of {index.shape}.")
+    if indices.dtype != np.int32:
+        if indices.size and not (indices.min() >= 0 and indices.max() <= np.iinfo(np.int32).max):
+            raise ValueError(POINTS_OUTSIDE)
+        indices = indices.astype(np.int32)
+    return indptr.astype(np.int64, copy=False), indices, checked(data, dtype)
 
 
 def check_targets(spec: NetworkSpec, data: Data) -> None:

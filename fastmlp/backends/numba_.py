@@ -19,7 +19,7 @@ from fastmlp._validation import check_finite, check_structure
 from fastmlp.activations import ACTIVATIONS
 from fastmlp.backends import Data, EpochLosses, Evaluator, LossParts, Plan
 from fastmlp.backends import _numba_core as core
-from fastmlp.backends._checks import check_columns, check_targets, checked, checked_order, checked_vector, csr_arrays
+from fastmlp.backends._checks import check_targets, checked, checked_order, checked_shape, checked_vector, csr_arrays
 from fastmlp.backends._numba_formulas import activation_kernel, loss_kernel, update_kernel
 from fastmlp.backends._numba_jit import TILE_ROWS, VECTOR_BYTES
 from fastmlp.layout import aligned_zeros
@@ -106,12 +106,12 @@ class NumbaBackend:
 
 def _rows(spec: NetworkSpec, X: Any) -> tuple[np.ndarray, ...]:
     """Return dense rows of float32, of float64, and CSR's indptr, indices and data: what X is not is empty."""
-    check_columns(spec, X)
+    shape = checked_shape(spec, X)
     x32, x64 = np.empty((0, 0), np.float32), np.empty((0, 0))
     indptr, indices, data = np.empty(0, np.int64), np.empty(0, np.int32), np.empty(0, spec.dtype)
     if not isinstance(X, np.ndarray):
         indptr, indices, data = csr_arrays(X, spec.dtype)
-        check_structure(SimpleNamespace(indptr=indptr, indices=indices, data=data, shape=X.shape))
+        check_structure(SimpleNamespace(indptr=indptr, indices=indices, data=data, shape=shape))
     elif X.dtype == np.float32:
         x32 = checked(X, np.float32)
     else:

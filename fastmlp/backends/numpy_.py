@@ -54,7 +54,7 @@ class NumpyBackend:
     name = "numpy"
     isa = "-"
     n_threads = 1
-    takes_any_order = True
+    takes_any_order = False
 
     def forward(self, spec: NetworkSpec, params: np.ndarray, X: Any, *, finite: bool = False) -> np.ndarray:
         """Return the outputs, shape (n, units[-1]). finite: raise ValueError where a dense X is not."""
