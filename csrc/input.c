@@ -112,22 +112,24 @@ int fm_block_fetch(const fm_context *c, fm_block *b, int check)
 
 int fm_is_csr(const fm_rows *x, int64_t columns, int64_t n_entries)
 {
-    if (x->indptr[0] != 0)
+    /* Without a loop over each row: of a few entries, the processor would guess its end wrongly. */
+    const int32_t *index = x->indices;
+    const int64_t stored = x->indptr[x->n_rows];
+    int64_t falls = 0, outside = x->indptr[0] != 0 || stored > n_entries;
+    for (int64_t i = 0; i < x->n_rows; i++)
+        outside += x->indptr[i + 1] < x->indptr[i];
+    if (outside)
         return 0;
-    for (int64_t i = 0; i < x->n_rows; i++) {
-        const int64_t begin = x->indptr[i], end = x->indptr[i + 1];
-        if (end < begin || end > n_entries)
-            return 0;
-        int64_t before = -1;
-        for (int64_t e = begin; e < end; e++) {
-            if (x->indices[e] <= before)
-                return 0;
-            before = x->indices[e];
-        }
-        if (before >= columns)
-            return 0;
+    for (int64_t e = 0; e < stored; e++)
+        outside += index[e] < 0 || index[e] >= columns;
+    for (int64_t e = 1; e < stored; e++)
+        falls += index[e] <= index[e - 1];
+    for (int64_t i = 0; i < x->n_rows; i++) { /* from row to row they may fall */
+        const int64_t begin = x->indptr[i];
+        if (begin > 0 && begin < x->indptr[i + 1])
+            falls -= index[begin] <= index[begin - 1];
     }
-    return 1;
+    return outside == 0 && falls == 0;
 }
 
 /* Entries begin .. end - 1 of column j to their rows, whose next places are counted on. */

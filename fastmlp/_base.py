@@ -203,9 +203,10 @@ class BaseMLP(CallbackSupportMixin, Constraints):
                 if not is_small:
                     return None, X
                 rows = as_real(rows, spec.dtype)
-            short.bind(self, spec, weights, backend)
             attributes = dict(vars(self))
-            attributes.pop("feature_names_in_", None)  # which have been compared with those of X
+            names = attributes.pop("feature_names_in_", None)  # which have been compared with those of X
+            if not short.bind(self, spec, weights, backend) and rows is X and names is None and not is_list:
+                return None, X  # the call that was tried
             return getattr(short, form)(attributes, rows), X
         except (*ODD, ImportError):  # the long way tells what is wrong, after what is wrong with X
             return None, X

@@ -115,7 +115,7 @@ def texts(y: Any) -> list[str] | None:
 def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray:
     """Return the labels that the outputs of a network, shape (n, n_outputs), stand for."""
     if are_several(binarizer):
-        return indicators(outputs)
+        return (outputs > 0.5).astype(int)
     if (classes := coded(binarizer)) is not None:
         return classes[outputs.argmax(axis=1) if outputs.shape[1] > 1 else (outputs[:, 0] > 0.5).astype(int)]
     return binarizer.inverse_transform(outputs[:, 0] if outputs.shape[1] == 1 else outputs)
@@ -124,11 +124,6 @@ def predict_labels(binarizer: LabelBinarizer, outputs: np.ndarray) -> np.ndarray
 def are_several(binarizer: LabelBinarizer) -> bool:
     """Return whether a row has several labels, each with an output, as a dense matrix says."""
     return binarizer.y_type_ == _SEVERAL_LABELS and not binarizer.sparse_input_
-
-
-def indicators(outputs: np.ndarray) -> np.ndarray:
-    """Return 1 where an output exceeds 1/2, else 0."""
-    return (outputs > 0.5).astype(int)
 
 
 def coded(binarizer: LabelBinarizer) -> np.ndarray | None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.sparse import csc_array, csc_matrix, csr_array, csr_matrix
 
 from fastmlp._hooks import overridden
-from fastmlp._labels import are_several, indicators
+from fastmlp._labels import are_several, predict_labels
 from fastmlp._parameters import Entry
 from fastmlp._validation import as_real
 from fastmlp.backends import Backend, configured
@@ -45,7 +46,7 @@ _LONG_WAY = (
 """A subclass that has one of these for itself always goes the long way."""
 
 
-ODD = (ValueError, TypeError, AttributeError, LookupError, BufferError)
+ODD = (ValueError, TypeError, AttributeError, LookupError, BufferError, OverflowError)
 """What checks of odd things raise. Not all exceptions: a signal's handler may have raised, to be heard."""
 
 
@@ -104,13 +105,13 @@ class ShortPath:
         self.labels: Call = _not_bound
         self.step: Increment | None = None
 
-    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> None:
-        """Bind what a prediction uses, where there is a short one for it."""
+    def bind(self, estimator: BaseMLP, spec: NetworkSpec, weights: Weights, backend: Backend) -> bool:
+        """Bind what a prediction uses, where there is a short one for it; return whether that is new."""
         attributes = vars(estimator)
         state = (weights, *(attributes.get(name) for name in _WATCHED), *setting())
         own = spec.own
         if (state, own) == self._state or not is_ordinary(estimator, spec, weights, _LONG_WAY):
-            return
+            return False
 
         def bound(form: str) -> Call:
             return _while_registered(own, _make_call(backend.bind(spec, weights.vector, form, finite=True), *state))
@@ -121,10 +122,11 @@ class ShortPath:
         numbers, labels = bound(form), _not_bound
         if classes is not None:
             labels = _make_labels(bound("codes"), binarizer, classes.__getitem__)
-        elif binarizer is not None and are_several(binarizer):
-            labels = _make_labels(numbers, binarizer, indicators)
+        elif binarizer is not None and form == "outputs" and are_several(binarizer):
+            labels = _make_labels(numbers, binarizer, partial(predict_labels, binarizer))
         self.numbers, self.labels = numbers, labels
         self._state = state, own
+        return True
 
 
 def is_ordinary(estimator: BaseMLP, spec: NetworkSpec, weights: Weights, methods: tuple[str, ...]) -> bool:

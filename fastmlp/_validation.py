@@ -231,13 +231,13 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
     starts = X.indptr[1:-1]
     rises[starts[(starts > 0) & (starts < stored)] - 1] = True
     if not rises.all():
-        X = type(X)((X.data.copy(), X.indices.copy(), X.indptr.copy()), shape=X.shape)
+        X = _scipy_class("csr", X)((X.data.copy(), X.indices.copy(), X.indptr.copy()), shape=X.shape)
         check_structure(X)  # of what nobody else can write to: scipy goes by it
         X.sum_duplicates()
     with np.errstate(over="ignore"):
         X = X.astype(dtype, copy=False)
     if not X.data.flags.aligned:
-        X = type(X)((X.data.copy(), X.indices, X.indptr), shape=X.shape)
+        X = _scipy_class("csr", X)((X.data.copy(), X.indices, X.indptr), shape=X.shape)
     if finite:
         check_finite("X", X.data[: X.indptr[-1]])
     return X
@@ -246,12 +246,22 @@ def check_csr(X: Any, dtype: np.dtype, *, finite: bool = True) -> Any:
 def as_csr(X: Any) -> Any:
     """Return a sparse X as CSR; ValueError where it is CSC that points outside: scipy writes where that points to."""
     if getattr(X, "format", None) == "csc":
-        indices, indptr = X.indices.copy(), X.indptr.copy()  # nobody else can write to them
         n_rows, width = X.shape
-        check_structure(SimpleNamespace(data=X.data, indices=indices, indptr=indptr, shape=(width, n_rows)))
-        stored = indptr[-1]
-        X = type(X)((X.data[:stored], indices[:stored], indptr), shape=(n_rows, width))
+        parts = SimpleNamespace(
+            data=X.data, indices=np.array(X.indices), indptr=np.array(X.indptr), shape=(width, n_rows)
+        )
+        check_structure(parts)  # of what nobody else can write to
+        stored = parts.indptr[-1]
+        X = _scipy_class("csc", X)((X.data[:stored], parts.indices[:stored], parts.indptr), shape=(n_rows, width))
     return X.tocsr()
+
+
+def _scipy_class(form: str, X: Any) -> type:
+    """Return scipy's class of a matrix or array in a form, of which X may be a subclass that is made in another way."""
+    from scipy import sparse
+
+    is_array = isinstance(X, getattr(sparse, f"{form}_array"))
+    return getattr(sparse, f"{form}_array" if is_array else f"{form}_matrix")
 
 
 def check_structure(X: Any) -> None:
@@ -259,15 +269,24 @@ def check_structure(X: Any) -> None:
 
     scipy looks when it is made, not at what is changed later.
     """
-    n_stored = len(X.indices)
-    if (
-        len(X.indptr) != X.shape[0] + 1
-        or X.indptr[0] != 0
-        or X.indptr[-1] > min(n_stored, len(X.data))
-        or (X.indptr[1:] < X.indptr[:-1]).any()
-        or (n_stored > 0 and (X.indices.min() < 0 or X.indices.max() >= X.shape[1]))
-    ):
+    indptr, indices = X.indptr, X.indices
+    fits = (
+        _are_integers(indptr)
+        and _are_integers(indices)
+        and len(indptr) == X.shape[0] + 1
+        and indptr[0] == 0
+        and indptr[-1] <= min(len(indices), len(X.data))
+        and not (indptr[1:] < indptr[:-1]).any()
+    )
+    if fits and indptr[-1] > 0:
+        stored = indices[: indptr[-1]]
+        fits = stored.min() >= 0 and stored.max() < X.shape[1]
+    if not fits:
         raise ValueError(POINTS_OUTSIDE)
+
+
+def _are_integers(vector: Any) -> bool:
+    return isinstance(vector, np.ndarray) and vector.ndim == 1 and vector.dtype.kind in "iu"
 
 
 def check_targets(Y: Any, spec: NetworkSpec, n_rows: int) -> tuple[np.ndarray, bool]:

@@ -192,28 +192,27 @@ def test_edits_of_a_csr_matrix_in_training(fast_backend, make_problem):
     assert trainer.run(1).data < before
 
 
-@pytest.mark.parametrize(
-    "edit",
-    [
-        {"indptr": [1, 2, 3]},
-        {"indptr": [0, 3, 2]},
-        {"indptr": [0, 4, 3]},
-        {"indptr": [0, 2, 9]},
-        {"indptr": [0, 2, 4]},
-        {"indptr": [0, 2]},
-        {"indptr": [0, 2, 3, 3]},
-        {"indptr": [0.0, 2.5, 3.0]},
-        {"indptr": [[0, 2, 3]]},
-        {"indices": [0, 1, 7]},
-        {"indices": [0, 1, 3]},
-        {"indices": [0, 1, -1]},
-        {"indices": [0, 1]},
-        {"indices": [0, 1, 2 + 2**32]},
-        {"indices": [0, 1, 2 - 2**32]},
-        {"data": [1.0, 2.0]},
-    ],
-    ids=str,
-)
+OUTSIDE = [
+    {"indptr": [1, 2, 3]},
+    {"indptr": [0, 3, 2]},
+    {"indptr": [0, 4, 3]},
+    {"indptr": [0, 2, 9]},
+    {"indptr": [0, 2, 4]},
+    {"indptr": [0, 2]},
+    {"indptr": [0, 2, 3, 3]},
+    {"indptr": [0.0, 2.5, 3.0]},
+    {"indptr": [[0, 2, 3]]},
+    {"indices": [0, 1, 7]},
+    {"indices": [0, 1, 3]},
+    {"indices": [0, 1, -1]},
+    {"indices": [0, 1]},
+    {"indices": [0, 1, 2 + 2**32]},
+    {"indices": [0, 1, 2 - 2**32]},
+    {"data": [1.0, 2.0]},
+]
+
+
+@pytest.mark.parametrize("edit", OUTSIDE, ids=str)
 def test_csr_that_points_outside_is_refused(fast_backend, edit):
     spec = make_spec([3, 2], "tanh", "identity", "squared_error", "float64")
     X = sp.csr_array(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]))
@@ -221,6 +220,47 @@ def test_csr_that_points_outside_is_refused(fast_backend, edit):
         setattr(X, name, np.array(values))
     with pytest.raises(ValueError, match="point outside"):
         fast_backend.forward(spec, np.ones(spec.layout.n_parameters), X)
+
+
+def predict_sparse(spec, params, X):
+    """What a binding of the C backend, the only one that takes CSC, predicts."""
+    out = np.empty((X.shape[0], spec.units[-1]), spec.dtype)
+    binding = get_backend("c").bind(spec, params)
+    assert binding.many(X.shape[0], X, binding.view(out)) == binding.ok
+    return out
+
+
+@pytest.mark.c
+@pytest.mark.parametrize("edit", OUTSIDE, ids=str)
+def test_csc_that_points_outside_is_refused(edit):
+    spec = make_spec([2, 1], "tanh", "identity", "squared_error", "float64")
+    X = sp.csc_array(np.array([[1.0, 2.0, 0.0], [0.0, 0.0, 3.0]]).T)
+    for name, values in edit.items():
+        setattr(X, name, np.array(values))
+    with pytest.raises(ValueError, match="point outside"):
+        predict_sparse(spec, np.ones(spec.layout.n_parameters), X)
+
+
+@pytest.mark.c
+@pytest.mark.parametrize(("n", "width"), [(1, 1), (3, 40), (700, 9), (2, 3000)])
+@pytest.mark.parametrize("density", [0.0, 0.03, 0.5])
+def test_csc_is_turned(n, width, density, dtype):
+    spec = make_spec([width, 5, 2], "tanh", "identity", "squared_error", dtype)
+    rng = np.random.default_rng(0)
+    params = rng.normal(size=spec.layout.n_parameters).astype(dtype)
+    X = sp.random_array((n, width), density=density, format="csr", dtype=dtype, rng=rng)
+    expected = get_backend("c").forward(spec, params, X)
+    turned = X.tocsc()
+    for column in range(width):  # the order of rows within a column does not matter
+        own = slice(turned.indptr[column], turned.indptr[column + 1])
+        turned.indices[own], turned.data[own] = turned.indices[own][::-1].copy(), turned.data[own][::-1].copy()
+    np.testing.assert_array_equal(predict_sparse(spec, params, turned), expected)
+    np.testing.assert_array_equal(predict_sparse(spec, params, X), expected)
+    if turned.nnz > 1:
+        turned.indices[:2], turned.indptr[:] = 0, turned.nnz
+        turned.indptr[0] = 0
+        with pytest.raises(ValueError, match="without duplicates"):
+            predict_sparse(spec, params, turned)
 
 
 def test_every_hyperparameter_reaches_the_kernels(fast_backend, oracle, make_problem, assert_agree, solver):

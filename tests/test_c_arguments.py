@@ -352,16 +352,15 @@ def test_rows_may_lie_in_any_order(backend, units, order, n, dtype):
 def test_rows_that_become_more_meanwhile(backend, monkeypatch, container, n):
     """As if another thread resized them: what is written goes by the room that there is."""
     params, few, more = np.ones(SPEC.layout.n_parameters), np.ones((n, 3)), container(np.ones((n + 1, 3)))
+    binding, message = backend.bind(SPEC, params), f"X must not be changed meanwhile, got {n + 1} rows in place of {n}"
+    for X in (more, np.ones((n + 1, 3)), np.asfortranarray(np.ones((n + 1, 3)))):
+        with pytest.raises(ValueError, match=message):
+            binding.many(n, X, binding.view(np.empty((n, 2))))
     rows_struct = c.rows_struct
     monkeypatch.setattr(c, "rows_struct", lambda spec, X: rows_struct(spec, more))
     for call in (backend.forward, backend.layers):
-        with pytest.raises(ValueError, match=f"X must not be changed meanwhile, got {n + 1} rows in place of {n}"):
+        with pytest.raises(ValueError, match=message):
             call(SPEC, params, few)
-    binding = backend.bind(SPEC, params)
-    with pytest.raises(ValueError, match="X must not be changed meanwhile"):
-        binding.many(
-            n, np.asfortranarray(more.toarray() if sp.issparse(more) else more), binding.view(np.empty((n, 2)))
-        )
 
 
 @pytest.mark.parametrize("place", [0, -1])

@@ -161,11 +161,23 @@ def test_rows_beyond_float32(long_calls):
     assert_same(estimator.predict_proba(X), expected)
     assert not long_calls
     X[1, 1] = 1e300
-    for given in (X, X.tolist()):
+    for given in (X, X.tolist(), np.asfortranarray(X), sp.csr_array(X), sp.csc_array(X)):
         (found, warned) = outcome(estimator.predict_proba, given)
         assert isinstance(found, ValueError)
         assert "too large for float32" in str(found)
         assert not warned
+
+
+@pytest.mark.parametrize("name", ["multiclass", "several labels", "strings"])
+def test_another_binarizer_counts(name):
+    estimator = bound(fitted(name))
+    other = fitted(name)._label_binarizer
+    other.classes_ = other.classes_[::-1].copy()
+    estimator._label_binarizer = other
+    assert_same(estimator.predict(ROWS), long_way(estimator, "predict", ROWS))
+    if name == "several labels":
+        other.sparse_input_ = True
+        assert sp.issparse(estimator.predict(ROWS))
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -182,6 +182,40 @@ def test_sparse_rows_that_another_thread_writes_to(monkeypatch):
     assert seen == [X]
 
 
+def test_sparse_columns_that_another_thread_writes_to(monkeypatch):
+    X = sp.csc_array(np.array([[1.0, 0.0], [2.0, 3.0]]))
+    check = _validation.check_structure
+
+    def check_and_write(parts):
+        check(parts)
+        X.indices[:] = 10**6
+        X.indptr[1:] = 10**6
+
+    monkeypatch.setattr(_validation, "check_structure", check_and_write)
+    np.testing.assert_array_equal(_validation.as_csr(X).toarray(), [[1, 0], [2, 3]])
+
+
+class Own(sp.csc_matrix):
+    """A matrix that is made in a way of its own."""
+
+    def __init__(self, array):
+        super().__init__(array)
+
+
+def test_sparse_columns_in_odd_ways():
+    plain = np.array([[1.0, 0.0], [2.0, 3.0]])
+    longer, shorter = sp.csc_array(plain), sp.csc_matrix(plain)
+    longer.data = np.append(longer.data, 0.0)
+    shorter.indices = np.append(shorter.indices, 99)
+    for X in (Own(plain), longer, shorter):
+        np.testing.assert_array_equal(check_csr(X, np.dtype(np.float64)).toarray(), plain)
+    for name in ("indices", "indptr"):
+        X = sp.csc_array(plain)
+        setattr(X, name, getattr(X, name).astype(float))
+        with pytest.raises(ValueError, match="point outside"):
+            check_csr(X, np.dtype(np.float64))
+
+
 @pytest.mark.parametrize("dtype", ["int64", "int8", "uint64"])
 @pytest.mark.parametrize("lowest", [0, 3])
 def test_labels_that_another_thread_writes_to(monkeypatch, dtype, lowest):

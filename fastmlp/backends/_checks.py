@@ -50,7 +50,7 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
     The first two are copies, for they are addresses to the kernels: whoever edits the matrix meanwhile, in a callback
     or in another thread, changes numbers but no addresses. So it is they that have to be looked at, by the caller.
     """
-    indptr, indices, data = np.array(X.indptr), np.array(X.indices), np.ascontiguousarray(X.data)
+    indptr, indices, data = np.asarray(X.indptr), np.array(X.indices), np.ascontiguousarray(X.data)
     for index in (indptr, indices):
         if index.dtype.kind not in "iu" or index.ndim != 1:
             raise ValueError(f"{POINTS_OUTSIDE} They must be vectors of integers, got {index.dtype} of {index.shape}.")
@@ -58,7 +58,7 @@ def csr_arrays(X: Any, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray, np.ndar
         if indices.size and not (indices.min() >= 0 and indices.max() <= np.iinfo(np.int32).max):
             raise ValueError(POINTS_OUTSIDE)
         indices = indices.astype(np.int32)
-    return indptr.astype(np.int64, copy=False), indices, checked(data, dtype)
+    return np.array(indptr, np.int64), indices, checked(data, dtype)
 
 
 def check_targets(spec: NetworkSpec, data: Data) -> None:
