@@ -46,12 +46,19 @@ DEFINE_CONVERT(double_to_double, double, double)
 static void fetch(const fm_context *c, const fm_block *b, char *out)
 {
     const fm_rows *x = b->x;
-    const int64_t width = c->net->units[0], step = llabs(x->dx) < llabs(x->ldx) ? width : COLUMNS_AT_A_TIME;
-    const int from_float = x->x_dtype == FM_FLOAT32, to_float = c->net->dtype == FM_FLOAT32;
+    const int64_t width = c->net->units[0];
+    if (x->dx == 1 &&
+        x->x_dtype == c->net->dtype) { /* shuffled, for the most part: a step of one row feels what follows */
+        for (int64_t i = 0; i < b->rows; i++)
+            memcpy(out + i * c->gathered_ld * c->real, row_of(b, i), (size_t)(width * c->real));
+        return;
+    }
     if (is_turned(c, b)) {
         c->kernels->transpose(width, b->rows, row_of(b, 0), x->dx, out, c->gathered_ld);
         return;
     }
+    const int64_t step = llabs(x->dx) < llabs(x->ldx) ? width : COLUMNS_AT_A_TIME;
+    const int from_float = x->x_dtype == FM_FLOAT32, to_float = c->net->dtype == FM_FLOAT32;
     for (int64_t j = 0; j < width; j += step) {
         const int64_t n = width - j < step ? width - j : step;
         for (int64_t i = 0; i < b->rows; i++) {
